@@ -1,0 +1,1 @@
+"""Everything that knows the wire format of Coinbase Advanced Trade."""

@@ -1,0 +1,287 @@
+"""Everything that happens in a run, one frozen struct each. Inputs drive the engine, records say what it did."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+from typing import TypeAlias
+
+import msgspec
+
+from trading_core.money import Bps, Notional, Price, Size
+from trading_core.orders import Fill, OrderIntent, Side, VenueOrder
+from trading_core.trading_state import TradingState
+
+Levels: TypeAlias = tuple[tuple[int, int], ...]  # (ticks, lots), best first
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Something that happened at `ts_ns`, venue time in nanoseconds."""
+
+    ts_ns: int
+
+
+# ── market ──────────────────────────────────────────────────────────────────────────────────────
+class BookChanged(Event, frozen=True, kw_only=True, tag=True):
+    """A book snapshot or absolute level changes; lots 0 deletes the level."""
+
+    product_id: str
+    is_snapshot: bool
+    bids: Levels
+    asks: Levels
+
+
+class TradePrinted(Event, frozen=True, kw_only=True, tag=True):
+    """A public trade; `maker_side` is the side of the resting order."""
+
+    product_id: str
+    trade_id: str
+    price: Price
+    size: Size
+    maker_side: Side
+
+
+class StreamState(StrEnum):
+    """What happened to the market data connection."""
+
+    CONNECTED = "CONNECTED"
+    DISCONNECTED = "DISCONNECTED"
+    GAP = "GAP"
+
+
+class StreamChanged(Event, frozen=True, kw_only=True, tag=True):
+    """The stream connected, was lost, or skipped a sequence number."""
+
+    state: StreamState
+    detail: str = ""
+
+
+class HeartbeatReceived(Event, frozen=True, kw_only=True, tag=True):
+    """The venue's once-a-second heartbeat."""
+
+    counter: int
+
+
+# ── orders: what the venue said ─────────────────────────────────────────────────────────────────
+class OrderAccepted(Event, frozen=True, kw_only=True, tag=True):
+    """The venue accepted the order; latency is from send to answer, in real milliseconds."""
+
+    client_order_id: str
+    order_id: str
+    latency_ms: Decimal
+
+
+class OrderRejected(Event, frozen=True, kw_only=True, tag=True):
+    """The venue refused the order. `reason` is Coinbase's enum, `is_expected` our reading of it."""
+
+    client_order_id: str
+    reason: str
+    is_expected: bool
+    message: str = ""
+    latency_ms: Decimal = Decimal(0)
+
+
+class OrderLost(Event, frozen=True, kw_only=True, tag=True):
+    """The order was sent and its outcome is unknown: it counts as full exposure until resolved."""
+
+    client_order_id: str
+    cause: str
+
+
+class OrderNotFound(Event, frozen=True, kw_only=True, tag=True):
+    """The venue was asked and does not know the client order id."""
+
+    client_order_id: str
+
+
+class OrderReported(Event, frozen=True, kw_only=True, tag=True):
+    """The venue reports an order, cumulative: from the user channel or from a REST question."""
+
+    order: VenueOrder
+
+
+class FillBooked(Event, frozen=True, kw_only=True, tag=True):
+    """A fill, confirmed by the fills endpoint; the ledger books it once per entry id."""
+
+    fill: Fill
+
+
+class CancelAnswered(Event, frozen=True, kw_only=True, tag=True):
+    """The venue took or refused a cancel request."""
+
+    client_order_id: str
+    is_accepted: bool
+    reason: str = ""
+
+
+class SubmitWithheld(Event, frozen=True, kw_only=True, tag=True):
+    """The session did not send an approved order: the state was tightened, or the store is not durable."""
+
+    client_order_id: str
+    reason: str
+
+
+# ── account, time, control ──────────────────────────────────────────────────────────────────────
+class AccountRead(Event, frozen=True, kw_only=True, tag=True):
+    """The venue's own figures: totals (available plus hold) by currency, positions in contracts, margin."""
+
+    balances: dict[str, Decimal]
+    positions: dict[str, Decimal]
+    margin_used: Notional
+    margin_available: Notional
+    margin_window: str
+    open_orders: int
+    margin_level: str = ""
+
+
+class FeeTierRead(Event, frozen=True, kw_only=True, tag=True):
+    """The account's fee tier from the transaction summary; rates are fractions."""
+
+    tier: str
+    maker_rate: Decimal
+    taker_rate: Decimal
+
+
+class ClockTicked(Event, frozen=True, kw_only=True, tag=True):
+    """A second of venue time passed."""
+
+
+class StateChanged(Event, frozen=True, kw_only=True, tag=True):
+    """The trading state is now this one."""
+
+    state: TradingState
+    reason: str
+    actor: str
+
+
+class VenueFailed(Event, frozen=True, kw_only=True, tag=True):
+    """A question to the venue failed; `kind` is the error's class name."""
+
+    kind: str
+    detail: str
+
+
+# ── records: what the engine decided ────────────────────────────────────────────────────────────
+class SignalRaised(Event, frozen=True, kw_only=True, tag=True):
+    """A strategy or a protocol step wants an order."""
+
+    signal_id: str
+    source: str
+    intent: OrderIntent
+
+
+class SizedDown(Event, frozen=True, kw_only=True, tag=True):
+    """A limit made an order smaller, or refused it whole (adjusted zero)."""
+
+    signal_id: str
+    product_id: str
+    side: Side
+    original_size: Size
+    adjusted_size: Size
+    original_notional: Notional
+    adjusted_notional: Notional
+    limit_name: str
+    impact_limit_bps: Bps
+    model_impact_bps: Bps
+    realized_impact_bps: Bps | None
+    depth_l1: Notional
+    depth_l10: Notional
+    spread_bps: Bps
+
+
+class OrderDenied(Event, frozen=True, kw_only=True, tag=True):
+    """We refused our own intent; `reason` names the rule."""
+
+    signal_id: str
+    intent: OrderIntent
+    reason: str
+    detail: str
+
+
+class OrderSubmitted(Event, frozen=True, kw_only=True, tag=True):
+    """An approved order, stored before it is sent."""
+
+    client_order_id: str
+    signal_id: str
+    intent: OrderIntent
+    mid: Price
+
+
+class CancelRequested(Event, frozen=True, kw_only=True, tag=True):
+    """We want the order gone; `cause` is auto_cancel, protocol, reduce_only or cleanup."""
+
+    client_order_id: str
+    cause: str
+
+
+class SnapshotTaken(Event, frozen=True, kw_only=True, tag=True):
+    """Our books beside the venue's, at one moment. Money in quote currency."""
+
+    equity: Notional
+    opening_equity: Notional
+    realized: Notional
+    unrealized: Notional
+    fees: Notional
+    funding: Notional
+    transfers: Notional
+    positions: dict[str, Decimal]
+    marks: dict[str, Decimal]
+    venue_balances: dict[str, Decimal]
+    expected_balances: dict[str, Decimal]
+    drift: Notional
+    is_quiescent: bool
+    margin_used: Notional
+    margin_available: Notional
+    margin_utilization: Decimal
+    margin_window: str
+    open_orders: int
+    staleness_s: dict[str, Decimal]
+    spread_bps: dict[str, Decimal]
+
+
+class GuardrailTripped(Event, frozen=True, kw_only=True, tag=True):
+    """A guardrail latched; the state tightens to `state`."""
+
+    name: str
+    observed: str
+    limit: str
+    state: TradingState
+
+
+class AlertRaised(Event, frozen=True, kw_only=True, tag=True):
+    """A threshold of the plan was crossed."""
+
+    name: str
+    severity: str
+    detail: str
+
+
+class StepEnded(Event, frozen=True, kw_only=True, tag=True):
+    """A step of the stage's protocol ended; `is_shown` tells whether its effect was provoked and seen."""
+
+    step: str
+    is_shown: bool
+    detail: str
+    measurements: dict[str, Decimal] = {}
+
+
+AnyEvent: TypeAlias = (
+    BookChanged | TradePrinted | StreamChanged | HeartbeatReceived | OrderAccepted | OrderRejected | OrderLost
+    | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
+    | ClockTicked | StateChanged | VenueFailed | SignalRaised | SizedDown | OrderDenied | OrderSubmitted
+    | CancelRequested | SnapshotTaken | GuardrailTripped | AlertRaised | StepEnded
+)
+Tick: TypeAlias = BookChanged | TradePrinted | HeartbeatReceived  # kept in packed blocks, not row by row
+
+_decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_encoder = msgspec.json.Encoder(order="sorted", decimal_format="string")
+
+
+def encode(event: Event) -> bytes:
+    """Return the canonical JSON of an event: sorted keys, decimals as strings."""
+    return _encoder.encode(event)
+
+
+def decode(payload: bytes) -> AnyEvent:
+    """Return the event of a canonical JSON payload."""
+    return _decoder.decode(payload)

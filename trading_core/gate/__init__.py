@@ -1,0 +1,1 @@
+"""The gate: evidence in, outcomes per criterion, one verdict out. Pure."""

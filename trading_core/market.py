@@ -1,0 +1,112 @@
+"""The order book in integer ticks and lots, and what it says of spread, depth and impact."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from decimal import Decimal
+
+from trading_core.events import BookChanged
+from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size
+from trading_core.orders import Side
+from trading_core.products import Product
+
+LEVELS_OF_DEPTH = 10  # the impact model of the specification reads ten levels
+
+
+class OrderBook:
+    """One product's book, kept by snapshots and absolute level changes (size 0 deletes).
+
+    Prices are ticks (price / price_increment), sizes lots (size / base_increment).
+    """
+
+    def __init__(self, product: Product) -> None:
+        self.product = product
+        self.updated_ns: int | None = None
+        self._lots: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
+        # Sorted best last, so that the best level is cheap to read and to remove.
+        self._ladder: dict[Side, list[int]] = {Side.BUY: [], Side.SELL: []}
+
+    def apply(self, change: BookChanged) -> None:
+        """Apply a snapshot or a set of level changes."""
+        if change.is_snapshot:
+            self._replace(Side.BUY, change.bids)
+            self._replace(Side.SELL, change.asks)
+        else:
+            for ticks, lots in change.bids:
+                self._set(Side.BUY, ticks, lots)
+            for ticks, lots in change.asks:
+                self._set(Side.SELL, ticks, lots)
+        self.updated_ns = change.ts_ns
+
+    def clear(self) -> None:
+        """Forget everything: after a gap the book is unknown until the next snapshot."""
+        self._replace(Side.BUY, ())
+        self._replace(Side.SELL, ())
+        self.updated_ns = None
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether both sides have a price and do not cross."""
+        bid, ask = self.best(Side.BUY), self.best(Side.SELL)
+        return bid is not None and ask is not None and bid < ask
+
+    def best(self, side: Side) -> Price | None:
+        """Return the best price of the side, or None if it is empty."""
+        ladder = self._ladder[side]
+        return self._price(side, ladder[-1]) if ladder else None
+
+    def mid(self) -> Price | None:
+        """Return the middle of the touch, or None if a side is empty."""
+        bid, ask = self.best(Side.BUY), self.best(Side.SELL)
+        return None if bid is None or ask is None else (bid + ask) / 2
+
+    def spread_bps(self) -> Bps | None:
+        """Return the spread in bps of the middle, or None if a side is empty."""
+        bid, ask = self.best(Side.BUY), self.best(Side.SELL)
+        return None if bid is None or ask is None else (ask - bid) / ((ask + bid) / 2) * BPS
+
+    def levels(self, side: Side, count: int) -> list[tuple[Price, Size]]:
+        """Return up to `count` levels of the side, best first."""
+        lots = self._lots[side]
+        ladder = self._ladder[side]
+        return [(self._price(side, key), self._size(lots[key])) for key in ladder[: -count - 1 : -1]]
+
+    def depth(self, side: Side, levels: int) -> Notional:
+        """Return the notional that rests on the side's best levels, in quote currency."""
+        return sum((self.product.notional(s, p) for p, s in self.levels(side, levels)), ZERO)
+
+    def average_price(self, taker: Side, size: Size) -> Price | None:
+        """Return the average price of taking the size now, or None if the book is too thin."""
+        left, cost = size, ZERO
+        for price, available in self.levels(taker.opposite, 1_000):
+            taken = min(left, available)
+            cost, left = cost + taken * price, left - taken
+            if left == 0:
+                return cost / size
+        return None
+
+    def realized_impact_bps(self, taker: Side, size: Size) -> Bps | None:
+        """Return how far the average price of taking the size lies from the middle; None if too thin."""
+        mid, average = self.mid(), self.average_price(taker, size)
+        return None if mid is None or average is None else (average - mid) / mid * BPS * taker.sign
+
+    def _price(self, side: Side, key: int) -> Price:
+        return Decimal(key if side is Side.BUY else -key) * self.product.price_increment
+
+    def _size(self, lots: int) -> Size:
+        return lots * self.product.base_increment
+
+    def _replace(self, side: Side, levels: tuple[tuple[int, int], ...]) -> None:
+        sign = 1 if side is Side.BUY else -1
+        self._lots[side] = {ticks * sign: lots for ticks, lots in levels if lots > 0}
+        self._ladder[side] = sorted(self._lots[side])
+
+    def _set(self, side: Side, ticks: int, size_lots: int) -> None:
+        key = ticks if side is Side.BUY else -ticks
+        lots, ladder = self._lots[side], self._ladder[side]
+        if size_lots > 0:
+            if key not in lots:
+                insort(ladder, key)
+            lots[key] = size_lots
+        elif lots.pop(key, None) is not None:
+            del ladder[bisect_left(ladder, key)]

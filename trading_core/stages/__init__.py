@@ -1,0 +1,1 @@
+"""Where each stage of a rollout does its work, as plain functions."""

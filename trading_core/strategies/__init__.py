@@ -1,0 +1,1 @@
+"""Strategies: market view in, intents out."""
