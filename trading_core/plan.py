@@ -1,4 +1,4 @@
-"""A rung of the ladder as data: what a run may do, must show, and when it stops. Source: deployments/plans/*.toml."""
+"""A rung of the ladder as data: what a run may do, must show, when it stops. Source: deployments/plans/*.toml."""
 
 from __future__ import annotations
 
