@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -42,7 +42,7 @@ class TradePrinted(Event, frozen=True, kw_only=True, tag=True):
 
 
 class StreamState(StrEnum):
-    """What happened to the market data connection."""
+    """What happened to a connection."""
 
     CONNECTED = "CONNECTED"
     DISCONNECTED = "DISCONNECTED"
@@ -50,10 +50,15 @@ class StreamState(StrEnum):
 
 
 class StreamChanged(Event, frozen=True, kw_only=True, tag=True):
-    """The stream connected, was lost, or skipped a sequence number."""
+    """A connection of the stream came up, was lost, or skipped a sequence number.
+
+    The market connection carries books and trades, the user connection only orders: its loss leaves the books as
+    they are. After any change orders and fills are read again over REST.
+    """
 
     state: StreamState
     detail: str = ""
+    connection: Literal["market", "user"] = "market"
 
 
 class HeartbeatReceived(Event, frozen=True, kw_only=True, tag=True):
@@ -132,6 +137,7 @@ class AccountRead(Event, frozen=True, kw_only=True, tag=True):
     margin_window: str
     open_orders: int
     margin_level: str = ""
+    clock_offset_s: Decimal | None = None  # venue's clock minus ours
 
 
 class FeeTierRead(Event, frozen=True, kw_only=True, tag=True):
