@@ -1,0 +1,79 @@
+"""Trades on Coinbase: places and cancels orders, and tells a refusal from an outcome that nobody knows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trading_core.advanced_trade import wire_orders
+from trading_core.advanced_trade.broker_transport import API, CREATE_ORDER
+from trading_core.advanced_trade.broker_venue import ReadOnlyVenue
+from trading_core.advanced_trade.reasons import first_known, is_expected
+from trading_core.errors import BadRequest, OutcomeUnknown, RateLimited, SchemaDrift, VenueUnavailable
+from trading_core.ports import Accepted, CancelAnswer, Rejected, SubmitAnswer
+from trading_core.risk import ApprovedOrder
+
+CANCELS_MAX = 100  # order ids that one batch_cancel takes
+NO_CANCEL_FAILURE = "UNKNOWN_CANCEL_FAILURE_REASON"  # Coinbase's word for "nothing went wrong"
+
+
+class AdvancedTradeBroker(ReadOnlyVenue):
+    """A venue that also trades."""
+
+    def submit(self, order: ApprovedOrder) -> SubmitAnswer:
+        """Place the order under its client order id. Sent once: nothing here repeats it.
+
+        Raises OutcomeUnknown if the venue may have it, NotAuthorised if the key may not trade, and
+        ConfigurationError, before anything is sent, for an order that is not encoded.
+        """
+        asked = {
+            "client_order_id": order.client_order_id,
+            "product_id": order.intent.product_id,
+            "side": order.intent.side.value,
+            "order_configuration": wire_orders.configuration_of(order.intent),
+        }
+        try:
+            answer = self._ask(
+                wire_orders.CreateOrderBody, "NewOrderResponse", CREATE_ORDER.removeprefix(API), method="POST",
+                body=asked,
+            )
+        except (VenueUnavailable, SchemaDrift) as e:
+            raise OutcomeUnknown(order.client_order_id, str(e)) from e
+        except BadRequest as e:
+            return Rejected(reason="BAD_REQUEST", is_expected=False, message=str(e))
+        except RateLimited as e:
+            return Rejected(reason="RATE_LIMITED", is_expected=False, message=str(e))
+        if not answer.success:
+            return _rejected(answer.error_response)
+        if answer.success_response is None or not answer.success_response.order_id:
+            self._drift.note("NewOrderResponse.success_response.order_id missing")
+            raise OutcomeUnknown(order.client_order_id, "accepted without an order id")
+        return Accepted(answer.success_response.order_id)
+
+    def cancel(self, order_ids: Sequence[str]) -> list[CancelAnswer]:
+        """Ask the venue to cancel; more than 100 orders are asked for in several requests."""
+        answers: list[CancelAnswer] = []
+        for start in range(0, len(order_ids), CANCELS_MAX):
+            answers += self._cancel_batch(order_ids[start : start + CANCELS_MAX])
+        return answers
+
+    def _cancel_batch(self, order_ids: Sequence[str]) -> list[CancelAnswer]:
+        body = self._ask(
+            wire_orders.CancelBody, "CancelOrdersResponse", "/orders/batch_cancel", method="POST",
+            body={"order_ids": list(order_ids)},
+        )
+        results = {result.order_id: result for result in body.results}
+        return [_cancel_answer(order_id, results.get(order_id)) for order_id in order_ids]
+
+
+def _cancel_answer(order_id: str, result: wire_orders.CancelResult | None) -> CancelAnswer:
+    if result is None:
+        return CancelAnswer(order_id, is_accepted=False, reason="NO_ANSWER")
+    reason = "" if result.success and result.failure_reason == NO_CANCEL_FAILURE else result.failure_reason
+    return CancelAnswer(order_id, is_accepted=result.success, reason=reason)
+
+
+def _rejected(error: wire_orders.ErrorBody | None) -> Rejected:
+    if error is None:
+        return Rejected(reason="UNKNOWN_FAILURE_REASON", is_expected=False)
+    reason = first_known(error.new_order_failure_reason, error.error, error.preview_failure_reason)
+    return Rejected(reason=reason, is_expected=is_expected(reason), message=error.message or error.error_details)
