@@ -160,6 +160,12 @@ class StateChanged(Event, frozen=True, kw_only=True, tag=True):
     actor: str
 
 
+class RunEnding(Event, frozen=True, kw_only=True, tag=True):
+    """From here on the engine only leaves: cancels what rests, closes what is open."""
+
+    reason: str
+
+
 class VenueFailed(Event, frozen=True, kw_only=True, tag=True):
     """A question to the venue failed; `kind` is the error's class name."""
 
@@ -274,7 +280,7 @@ class StepEnded(Event, frozen=True, kw_only=True, tag=True):
 AnyEvent: TypeAlias = (
     BookChanged | TradePrinted | StreamChanged | HeartbeatReceived | OrderAccepted | OrderRejected | OrderLost
     | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
-    | ClockTicked | StateChanged | VenueFailed | SignalRaised | SizedDown | OrderDenied | OrderSubmitted
+    | ClockTicked | StateChanged | RunEnding | VenueFailed | SignalRaised | SizedDown | OrderDenied | OrderSubmitted
     | CancelRequested | SnapshotTaken | GuardrailTripped | AlertRaised | StepEnded
 )
 Tick: TypeAlias = BookChanged | TradePrinted | HeartbeatReceived  # kept in packed blocks, not row by row

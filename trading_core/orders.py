@@ -97,6 +97,7 @@ ALLOWED: frozenset[tuple[OrderStatus, OrderStatus]] = frozenset(
     {
         (_S.SUBMITTED, _S.OPEN),
         (_S.SUBMITTED, _S.REJECTED),
+        (_S.SUBMITTED, _S.DENIED),  # stored, but withheld at the last moment: it never left
         (_S.SUBMITTED, _S.OUTCOME_UNKNOWN),
         (_S.OUTCOME_UNKNOWN, _S.OPEN),
         (_S.OUTCOME_UNKNOWN, _S.REJECTED),  # asked, and the venue does not know it

@@ -1,0 +1,254 @@
+"""The engine: one event in, records and commands out. Pure: no I/O, no clock, no chance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from decimal import Decimal
+from typing import assert_never
+
+from trading_core import events as ev
+from trading_core.clock import NS
+from trading_core.commands import AskOrder, Decisions, FetchFills, ReadAccount, SaveArtifacts
+from trading_core.desk import Desk
+from trading_core.guardrails import Guardrails
+from trading_core.ledger import Ledger
+from trading_core.order_manager import TrackedOrder
+from trading_core.orders import OrderStatus
+from trading_core.plan import Plan
+from trading_core.products import Product
+from trading_core.script import Script, ScriptRunner
+from trading_core.snapshots import SNAPSHOT_REREADS_MAX, holdings_of, take_snapshot
+from trading_core.trading_state import TradingState
+
+ASK_AGAIN_AFTER_S = 2  # how long to wait before asking about an order of unknown outcome again
+ASK_LIVE_EVERY_S = 30  # a resting order is asked about now and then: the user channel may have lost a message
+DAY_NS = 86_400 * NS
+
+
+class Engine:
+    """State of a run; `process` is its only door. The same events give the same decisions."""
+
+    def __init__(self, desk: Desk, script: Script | None = None) -> None:
+        self.desk = desk
+        self.guardrails = Guardrails(desk.plan.guardrails)
+        self.failures: Counter[str] = Counter()
+        self.rejections_in_a_row = 0
+        self.unexpected_rejections = 0
+        self.fees: ev.FeeTierRead | None = None
+        self.margin_level = ""
+        self.drift = Decimal(0)
+        self.clock_offset_s: Decimal | None = None
+        self._runner = ScriptRunner(script) if script is not None else None
+        self._asked_ns: dict[str, int] = {}
+        self._next_snapshot_ns = 0
+        self._next_save_ns = 0
+        self._rereads = 0
+        self._day = -1
+        self._is_ending = False
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether the protocol has run to its end."""
+        return self._runner is None or self._runner.is_done
+
+    def process(self, event: ev.AnyEvent) -> Decisions:
+        """Take one event; return what to store and what to do, in order."""
+        desk = self.desk
+        desk.decisions = Decisions()
+        desk.now_ns = max(desk.now_ns, event.ts_ns)
+        self._take(event)
+        if self._runner is not None and not isinstance(event, ev.BookChanged | ev.TradePrinted | ev.HeartbeatReceived):
+            self._runner.advance(desk.now_ns)
+        return desk.decisions
+
+    # ── one method per family of events ─────────────────────────────────────────────────────────
+    def _take(self, event: ev.AnyEvent) -> None:
+        match event:
+            case ev.BookChanged():
+                if event.product_id in self.desk.books:
+                    self.desk.books[event.product_id].apply(event)
+            case ev.TradePrinted() | ev.HeartbeatReceived():
+                pass
+            case ev.ClockTicked():
+                self._tick()
+            case ev.StreamChanged():
+                self._stream_changed(event)
+            case ev.AccountRead():
+                self._account_read(event)
+            case ev.FeeTierRead():
+                self.fees = event
+            case ev.StateChanged():
+                self._state_changed(event)
+            case ev.RunEnding():
+                self._end()
+            case ev.VenueFailed():
+                self.failures[event.kind] += 1
+            case (
+                ev.OrderAccepted() | ev.OrderRejected() | ev.OrderLost() | ev.OrderNotFound() | ev.OrderReported()
+                | ev.FillBooked() | ev.CancelAnswered() | ev.SubmitWithheld()
+            ):
+                self._take_order_event(event)
+            case (
+                ev.SignalRaised() | ev.SizedDown() | ev.OrderDenied() | ev.OrderSubmitted() | ev.CancelRequested()
+                | ev.SnapshotTaken() | ev.GuardrailTripped() | ev.AlertRaised() | ev.StepEnded()
+            ):
+                pass  # our own records, seen again in a replay
+            case _:
+                assert_never(event)
+
+    def _take_order_event(
+        self,
+        event: ev.OrderAccepted | ev.OrderRejected | ev.OrderLost | ev.OrderNotFound | ev.OrderReported
+        | ev.FillBooked | ev.CancelAnswered | ev.SubmitWithheld,
+    ) -> None:
+        orders = self.desk.orders
+        match event:
+            case ev.OrderAccepted():
+                self.rejections_in_a_row = 0
+                orders.accepted(event)
+            case ev.OrderRejected():
+                self._count_rejection(event)
+                orders.rejected(event)
+            case ev.OrderLost():
+                self._ask(orders.lost(event))
+            case ev.OrderNotFound():
+                orders.not_found(event)
+            case ev.OrderReported():
+                self._fetch_missing(orders.reported(event))
+            case ev.FillBooked():
+                if orders.booked(event) is not None and self.desk.ledger is not None:
+                    self.desk.ledger.book_fill(event.fill)
+            case ev.CancelAnswered():
+                order = orders.cancel_answered(event)
+                if not event.is_accepted:
+                    self._ask(order)
+            case ev.SubmitWithheld():
+                orders.withheld(event)
+
+    def _count_rejection(self, event: ev.OrderRejected) -> None:
+        if not event.is_expected:
+            self.unexpected_rejections += 1
+            self.rejections_in_a_row += 1
+
+    def _stream_changed(self, event: ev.StreamChanged) -> None:
+        desk = self.desk
+        desk.is_stream_up = event.state is ev.StreamState.CONNECTED
+        if not desk.is_stream_up:
+            for book in desk.books.values():
+                book.clear()
+            return
+        for order in desk.orders.live() + desk.orders.unbooked():
+            self._ask(order)
+
+    def _state_changed(self, event: ev.StateChanged) -> None:
+        self.desk.state = event.state
+        if event.state is not TradingState.ACTIVE:
+            self.desk.cancel_all("reduce_only", entries_only=event.state is TradingState.REDUCE_ONLY)
+
+    def _end(self) -> None:
+        self._is_ending = True
+        if self._runner is not None:
+            self._runner.stop()  # what it has not shown stays not shown
+        self.desk.leave()
+
+    def _account_read(self, event: ev.AccountRead) -> None:
+        desk = self.desk
+        if desk.ledger is None:
+            self._open_books(event)
+        ledger = desk.ledger
+        if ledger is None:
+            return
+        self.margin_level = event.margin_level
+        self.clock_offset_s = event.clock_offset_s
+        total = event.margin_used + event.margin_available
+        desk.margin_utilization = event.margin_used / total if total > 0 else Decimal(0)
+        for product_id in desk.products:
+            if (mark := desk.mark(product_id)) is not None:
+                ledger.mark(product_id, mark)
+        snapshot = take_snapshot(desk, ledger, event)
+        is_in_motion = not snapshot.is_quiescent or (snapshot.drift != 0 and bool(desk.orders.live()))
+        if is_in_motion and self._rereads < SNAPSHOT_REREADS_MAX:
+            # A fill may be on its way: ask about every order, then read again.
+            self._rereads += 1
+            for order in desk.orders.live() + desk.orders.unbooked():
+                self._ask(order)
+            desk.decisions.commands.append(ReadAccount())
+            return
+        self._rereads = 0
+        if snapshot.is_quiescent:
+            self.drift = snapshot.drift
+        desk.record(snapshot)
+
+    def _open_books(self, event: ev.AccountRead) -> None:
+        desk = self.desk
+        marks = {p: desk.mark(p) for p in desk.products}
+        holdings = holdings_of(desk.products, event)
+        if any(marks[p] is None for p, size in holdings.items() if size):
+            return  # what we hold has no price yet: the next reading opens the books
+        known = {p: m for p, m in marks.items() if m is not None}
+        desk.ledger = Ledger(list(desk.products.values()), event.balances, known, event.positions)
+        desk.opening_positions = holdings
+        desk.day_start_equity = desk.equity()
+
+    def _tick(self) -> None:
+        desk = self.desk
+        self._roll_day()
+        if self._is_ending:
+            desk.leave()
+        for order in desk.orders.live():
+            self._tend(order)
+        for order in desk.orders.unbooked():
+            self._ask_again(order, ASK_AGAIN_AFTER_S)
+        for product_id in desk.products:
+            mark = desk.mark(product_id)
+            if desk.ledger is not None and mark is not None:
+                desk.ledger.mark(product_id, mark)
+        if desk.now_ns >= self._next_snapshot_ns:
+            self._next_snapshot_ns = desk.now_ns + desk.plan.protocol.snapshot_every_s * NS
+            desk.decisions.commands.append(ReadAccount())
+        if desk.now_ns >= self._next_save_ns:
+            self._next_save_ns = desk.now_ns + desk.plan.protocol.save_every_s * NS
+            desk.decisions.commands.append(SaveArtifacts())
+        for trip in self.guardrails.evaluate(self):
+            desk.record(trip)
+            desk.tighten(trip.state, f"guardrail {trip.name}: {trip.observed} (limit {trip.limit})")
+
+    def _roll_day(self) -> None:
+        day = self.desk.now_ns // DAY_NS
+        if day != self._day:
+            self._day = day
+            self.desk.day_start_equity = self.desk.equity()
+
+    def _tend(self, order: TrackedOrder) -> None:
+        """Cancel what has rested long enough, ask about what is unclear."""
+        now_ns = self.desk.now_ns
+        cancel_after_s = order.intent.cancel_after_s
+        if order.status is OrderStatus.OUTCOME_UNKNOWN:
+            self._ask_again(order, ASK_AGAIN_AFTER_S)
+        elif (
+            cancel_after_s is not None and order.accepted_ns is not None
+            and now_ns - order.accepted_ns >= cancel_after_s * NS
+        ):
+            self.desk.cancel(order, "auto_cancel")
+        if order.status is OrderStatus.CANCEL_REQUESTED:
+            self._ask_again(order, ASK_AGAIN_AFTER_S)
+        elif order.status is OrderStatus.OPEN:
+            self._ask_again(order, ASK_LIVE_EVERY_S)
+
+    def _fetch_missing(self, order: TrackedOrder | None) -> None:
+        if order is not None and order.has_unbooked_fill:
+            self.desk.decisions.commands.append(FetchFills(order.order_id))
+
+    def _ask(self, order: TrackedOrder) -> None:
+        self._asked_ns[order.client_order_id] = self.desk.now_ns
+        self.desk.decisions.commands.append(AskOrder(order.client_order_id, order.order_id))
+
+    def _ask_again(self, order: TrackedOrder, after_s: int) -> None:
+        asked_ns = self._asked_ns.setdefault(order.client_order_id, self.desk.now_ns)
+        if self.desk.now_ns - asked_ns >= after_s * NS:
+            self._ask(order)
+
+
+def make_engine(plan: Plan, products: dict[str, Product], order_prefix: str) -> Engine:
+    """Return an engine without a protocol: it keeps books and orders, and starts nothing by itself."""
+    return Engine(Desk(plan, products, order_prefix))

@@ -1,0 +1,69 @@
+"""Limits that are watched while a stage runs: any one that trips latches and tightens the trading state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import TYPE_CHECKING, assert_never
+
+from trading_core.events import GuardrailTripped
+from trading_core.money import ZERO, plain
+from trading_core.orders import OrderStatus
+from trading_core.plan import Guardrail, GuardrailMetric
+
+if TYPE_CHECKING:
+    from trading_core.engine import Engine
+
+
+class Guardrails:
+    """The plan's guardrails with their latches."""
+
+    def __init__(self, guardrails: tuple[Guardrail, ...]) -> None:
+        self._guardrails = guardrails
+        self.latched: dict[str, GuardrailTripped] = {}
+
+    def evaluate(self, engine: Engine) -> Iterator[GuardrailTripped]:
+        """Yield each guardrail that trips now; one that has tripped stays latched and is not yielded again."""
+        for guardrail in self._guardrails:
+            if guardrail.name in self.latched:
+                continue
+            observed = read_metric(guardrail.metric, engine)
+            if observed is not None and observed > guardrail.limit:
+                trip = GuardrailTripped(
+                    ts_ns=engine.desk.now_ns,
+                    name=guardrail.name,
+                    observed=plain(observed),
+                    limit=plain(guardrail.limit),
+                    state=guardrail.tightens_to,
+                )
+                self.latched[guardrail.name] = trip
+                yield trip
+
+
+def read_metric(metric: GuardrailMetric, engine: Engine) -> Decimal | None:
+    """Return the metric's present value; None while there is nothing to measure yet."""
+    desk = engine.desk
+    match metric:
+        case "daily_loss":
+            return desk.day_start_equity - desk.equity() if desk.ledger is not None else None
+        case "drift":
+            return abs(engine.drift)
+        case "staleness_s":
+            ages = [desk.staleness_s(p) for p in desk.products]
+            return max((age for age in ages if age is not None), default=None)
+        case "margin_utilization":
+            return desk.margin_utilization
+        case "rate_limit_errors":
+            return Decimal(engine.failures["RateLimited"])
+        case "unexpected_rejections":
+            return Decimal(engine.unexpected_rejections)
+        case "consecutive_rejections":
+            return Decimal(engine.rejections_in_a_row)
+        case "unresolved_orders":
+            return Decimal(sum(o.status is OrderStatus.OUTCOME_UNKNOWN for o in desk.orders.live()))
+        case "margin_call":
+            return Decimal(1) if engine.margin_level in ("DANGER", "LIQUIDATION") else ZERO
+        case "clock_offset_s":
+            return None if engine.clock_offset_s is None else abs(engine.clock_offset_s)
+        case _:
+            assert_never(metric)

@@ -1,0 +1,188 @@
+"""Every order of a run and the state it is in: fed by events, asked by the engine. Never talks to a venue."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from trading_core.events import (
+    CancelAnswered,
+    CancelRequested,
+    FillBooked,
+    OrderAccepted,
+    OrderLost,
+    OrderNotFound,
+    OrderRejected,
+    OrderReported,
+    OrderSubmitted,
+    SubmitWithheld,
+)
+from trading_core.money import ZERO, Notional, Size
+from trading_core.orders import Fill, OrderIntent, OrderStatus, Side, require_transition
+
+ASKS_UNTIL_ABSENT = 3  # times the venue must deny knowing an order before we believe that it never arrived
+
+
+@dataclass(slots=True)
+class TrackedOrder:
+    """One order as we know it. `reported` is what the venue says was filled, `booked` what the ledger has."""
+
+    client_order_id: str
+    signal_id: str
+    intent: OrderIntent
+    submitted_ns: int
+    status: OrderStatus = OrderStatus.SUBMITTED
+    order_id: str = ""
+    accepted_ns: int | None = None
+    ended_ns: int | None = None
+    reported: Size = ZERO
+    booked: Size = ZERO
+    fees: Notional = ZERO
+    reason: str = ""
+    cancel_cause: str = ""
+    times_absent: int = 0
+    fills: list[Fill] = field(default_factory=list)
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether nothing more is expected of it."""
+        return self.status.is_final
+
+    @property
+    def has_unbooked_fill(self) -> bool:
+        """Tell whether the venue reports more than the ledger has."""
+        return self.booked < self.reported
+
+    @property
+    def leaves(self) -> Size:
+        """Return what may still be filled; all of it while the outcome is unknown."""
+        return self.intent.size - max(self.reported, self.booked) if self.status.may_be_at_venue else ZERO
+
+    @property
+    def is_cancellable(self) -> bool:
+        """Tell whether a cancel may be asked for now."""
+        return self.status is OrderStatus.OPEN and bool(self.order_id)
+
+
+class OrderManager:
+    """The orders of one run by client order id."""
+
+    def __init__(self) -> None:
+        self.orders: dict[str, TrackedOrder] = {}
+        self._by_venue_id: dict[str, TrackedOrder] = {}
+        self._live: dict[str, TrackedOrder] = {}
+        self.foreign: set[str] = set()  # orders of the account that are not ours
+
+    def live(self, product_id: str | None = None, side: Side | None = None) -> list[TrackedOrder]:
+        """Return the orders that may be at the venue, oldest first."""
+        return [
+            o for o in self._live.values()
+            if product_id in (None, o.intent.product_id) and side in (None, o.intent.side)
+        ]
+
+    def unbooked(self) -> list[TrackedOrder]:
+        """Return the orders with fills that the ledger does not have yet."""
+        return [o for o in self.orders.values() if o.has_unbooked_fill]
+
+    def by_venue_id(self, order_id: str) -> TrackedOrder | None:
+        """Return our order with the venue's id."""
+        return self._by_venue_id.get(order_id)
+
+    def submitted(self, event: OrderSubmitted) -> TrackedOrder:
+        """Track an order that is about to be sent."""
+        order = TrackedOrder(event.client_order_id, event.signal_id, event.intent, event.ts_ns)
+        self.orders[order.client_order_id] = self._live[order.client_order_id] = order
+        return order
+
+    def accepted(self, event: OrderAccepted) -> TrackedOrder:
+        """Take the venue's acknowledgement; the user channel may have overtaken it."""
+        order = self.orders[event.client_order_id]
+        self._identify(order, event.order_id, event.ts_ns)
+        if order.status in (OrderStatus.SUBMITTED, OrderStatus.OUTCOME_UNKNOWN):
+            self._move(order, OrderStatus.OPEN, event.ts_ns)
+        return order
+
+    def rejected(self, event: OrderRejected) -> TrackedOrder:
+        """Take the venue's refusal."""
+        order = self.orders[event.client_order_id]
+        order.reason = event.reason
+        if not order.is_final:
+            self._move(order, OrderStatus.REJECTED, event.ts_ns)
+        return order
+
+    def withheld(self, event: SubmitWithheld) -> TrackedOrder:
+        """The order was not sent after all."""
+        order = self.orders[event.client_order_id]
+        order.reason = event.reason
+        self._move(order, OrderStatus.DENIED, event.ts_ns)
+        return order
+
+    def lost(self, event: OrderLost) -> TrackedOrder:
+        """The order's outcome is unknown: it counts as full exposure from now on."""
+        order = self.orders[event.client_order_id]
+        order.reason = event.cause
+        if order.status is OrderStatus.SUBMITTED:
+            self._move(order, OrderStatus.OUTCOME_UNKNOWN, event.ts_ns)
+        return order
+
+    def not_found(self, event: OrderNotFound) -> TrackedOrder:
+        """The venue does not know the order; after several such answers it never arrived."""
+        order = self.orders[event.client_order_id]
+        order.times_absent += 1
+        if order.status is OrderStatus.OUTCOME_UNKNOWN and order.times_absent >= ASKS_UNTIL_ABSENT:
+            self._move(order, OrderStatus.REJECTED, event.ts_ns)
+        return order
+
+    def reported(self, event: OrderReported) -> TrackedOrder | None:
+        """Take a cumulative report; an older one (less filled, or not final after final) changes nothing."""
+        report = event.order
+        order = self.orders.get(report.client_order_id) or self._by_venue_id.get(report.order_id)
+        if order is None:
+            self.foreign.add(report.order_id)
+            return None
+        self._identify(order, report.order_id, event.ts_ns)
+        if report.filled_size > order.reported:
+            order.reported, order.fees = report.filled_size, report.total_fees
+        is_news = report.status is not order.status and (order.status, report.status) != (
+            OrderStatus.CANCEL_REQUESTED, OrderStatus.OPEN  # the venue has not looked at our cancel yet
+        )
+        is_late_fill = order.status is OrderStatus.CANCELLED and report.status is OrderStatus.FILLED
+        if is_news and (not order.is_final or is_late_fill):
+            order.reason = report.reason or order.reason
+            self._move(order, report.status, event.ts_ns)
+        return order
+
+    def booked(self, event: FillBooked) -> TrackedOrder | None:
+        """Take a confirmed fill; the same entry id twice changes nothing."""
+        order = self._by_venue_id.get(event.fill.order_id)
+        if order is None or any(f.entry_id == event.fill.entry_id for f in order.fills):
+            return order
+        order.fills.append(event.fill)
+        order.booked += event.fill.size
+        return order
+
+    def cancel_requested(self, event: CancelRequested) -> TrackedOrder:
+        """We asked for the order's end."""
+        order = self.orders[event.client_order_id]
+        order.cancel_cause = event.cause
+        self._move(order, OrderStatus.CANCEL_REQUESTED, event.ts_ns)
+        return order
+
+    def cancel_answered(self, event: CancelAnswered) -> TrackedOrder:
+        """A refused cancel puts the order back to open: ask the venue what it is."""
+        order = self.orders[event.client_order_id]
+        if not event.is_accepted and order.status is OrderStatus.CANCEL_REQUESTED:
+            self._move(order, OrderStatus.OPEN, event.ts_ns)
+        return order
+
+    def _identify(self, order: TrackedOrder, order_id: str, ts_ns: int) -> None:
+        if order.accepted_ns is None:
+            order.accepted_ns = ts_ns
+        order.order_id = order_id
+        self._by_venue_id[order_id] = order
+
+    def _move(self, order: TrackedOrder, status: OrderStatus, ts_ns: int) -> None:
+        require_transition(order.status, status)
+        order.status = status
+        if status.is_final:
+            order.ended_ns = ts_ns
+            self._live.pop(order.client_order_id, None)

@@ -1,0 +1,277 @@
+"""The session: reads the feed, stores each event, asks the engine, does what it says. One thread owns it all."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+from types import TracebackType
+from typing import Protocol, assert_never
+
+import msgspec
+
+from trading_core import events as ev
+from trading_core.clock import NS, Clock
+from trading_core.commands import (
+    AskOrder,
+    CancelOrder,
+    Command,
+    FetchFills,
+    ReadAccount,
+    SaveArtifacts,
+    SubmitOrder,
+    TightenState,
+)
+from trading_core.emergency import flatten
+from trading_core.engine import Engine
+from trading_core.errors import OutcomeUnknown, VenueError
+from trading_core.orders import Purpose
+from trading_core.ports import Accepted, Broker, Feed, Rejected
+from trading_core.risk import ApprovedOrder
+from trading_core.trading_state import TradingGuard, TradingState
+
+TICK_NS = NS  # timers of the engine have a resolution of one second of venue time
+BOOKS_WITHIN_S = 30  # real seconds × speed in which every book must have arrived
+WIND_DOWN_WITHIN_S = 120  # venue seconds for the engine to end flat before the emergency ladder takes over
+ENTRY_STATES = frozenset({TradingState.ACTIVE})
+
+
+class EventLog(Protocol):
+    """Where a session keeps its events; the event store is one."""
+
+    def append(self, event: ev.Event, *, kind: str, durable: bool = False) -> int:
+        """Store one event, on disk before returning if `durable`. Raises StorageError."""
+        ...
+
+    def append_tick(self, tick: ev.Tick) -> None:
+        """Store market data, packed."""
+        ...
+
+
+class Session:
+    """One run's loop over feed, engine, broker and store. Leaving it always leaves the venue flat, or says so."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        feed: Feed,
+        broker: Broker,
+        log: EventLog,
+        engine: Engine,
+        guard: TradingGuard,
+        save: Callable[[], None],
+    ) -> None:
+        self.engine = engine
+        self._clock = clock
+        self._feed = feed
+        self._broker = broker
+        self._log = log
+        self._guard = guard
+        self._save = save
+        self._queue: deque[ev.AnyEvent] = deque()
+        self._next_tick_ns = 0
+        self._state_seen: TradingState | None = None
+
+    def __enter__(self) -> Session:
+        try:
+            self._begin()
+        except BaseException:
+            self._feed.close()
+            raise
+        return self
+
+    def _begin(self) -> None:
+        desk = self.engine.desk
+        self._feed.start(list(desk.products.values()))
+        now_ns = self._clock.now_ns()
+        self._next_tick_ns = now_ns
+        self._take(self._broker.fee_tier())
+        self._observe_state()
+        deadline_ns = now_ns + int(BOOKS_WITHIN_S * self._clock.speed) * NS
+        while not all(book.is_usable for book in desk.books.values()) and self._clock.now_ns() < deadline_ns:
+            self.step()
+        self._execute(ReadAccount())
+        self._drain()
+
+    def run(self, until_ns: int) -> None:
+        """Run until the protocol has ended, a guardrail has tripped, or venue time is at the deadline."""
+        engine = self.engine
+        while not engine.is_finished and not engine.guardrails.latched and self._clock.now_ns() < until_ns:
+            self.step()
+
+    def step(self) -> None:
+        """Take what has arrived, at most one second of venue time."""
+        for event in self._feed.poll(self._next_tick_ns):
+            self._take(event)
+        now_ns = self._clock.now_ns()
+        if now_ns >= self._next_tick_ns:
+            self._next_tick_ns = max(self._next_tick_ns + TICK_NS, now_ns)
+            self._observe_state()
+            self._take(ev.ClockTicked(ts_ns=now_ns))
+        self._drain()
+
+    def wind_down(self, reason: str = "end of the run") -> None:
+        """Go reduce-only, cancel everything, close what is open, and read the account once more."""
+        self._execute(TightenState(TradingState.REDUCE_ONLY, reason))
+        self._take(ev.RunEnding(ts_ns=self._clock.now_ns(), reason=reason))
+        deadline_ns = self._clock.now_ns() + WIND_DOWN_WITHIN_S * NS
+        while not self.engine.desk.is_flat() and self._clock.now_ns() < deadline_ns:
+            self.step()
+        self._execute(ReadAccount())
+        self._drain()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if kind is None:
+                self.wind_down()
+        finally:
+            try:
+                self._make_safe()
+            finally:
+                self._feed.close()
+
+    # ── details ─────────────────────────────────────────────────────────────────────────────────
+    def _make_safe(self) -> None:
+        """Whatever happened: nothing of ours rests at the venue, nothing of ours is left open."""
+        desk = self.engine.desk
+        self._guard.tighten(TradingState.REDUCE_ONLY, reason="session ended", actor="session")
+        report = flatten(
+            self._broker, self._clock, desk.products, desk.opening_positions,
+            collar_bps=desk.plan.risk.price_collar_bps, order_prefix=desk.order_prefix,
+        )
+        event = ev.StepEnded(
+            ts_ns=self._clock.now_ns(), step="flat_at_end", is_shown=report.is_flat, detail=report.sentence,
+            measurements={"open_orders": Decimal(report.open_orders), **report.left},
+        )
+        self._log.append(event, kind="input", durable=True)
+
+    def _observe_state(self) -> None:
+        state = self._guard.state
+        if state is not self._state_seen:
+            self._state_seen = state
+            history = self._guard.history()
+            reason, actor = (history[-1].reason, history[-1].actor) if history else ("first start", "guard")
+            self._take(ev.StateChanged(ts_ns=self._clock.now_ns(), state=state, reason=reason, actor=actor))
+
+    def _drain(self) -> None:
+        while self._queue:
+            self._take(self._queue.popleft())
+
+    def _take(self, event: ev.AnyEvent) -> None:
+        if isinstance(event, ev.BookChanged | ev.TradePrinted | ev.HeartbeatReceived):
+            self._log.append_tick(event)
+        else:
+            self._log.append(event, kind="input")
+        decisions = self.engine.process(event)
+        for record in decisions.records:
+            self._store(record)
+        for command in decisions.commands:
+            self._execute(command)
+
+    def _store(self, record: ev.Event) -> None:
+        # An order's intent is on disk before the order leaves.
+        self._log.append(record, kind="record", durable=isinstance(record, ev.OrderSubmitted))
+
+    def _execute(self, command: Command) -> None:
+        try:
+            match command:
+                case SubmitOrder(order=order):
+                    self._submit(order)
+                case CancelOrder():
+                    self._cancel(command)
+                case AskOrder():
+                    self._ask(command)
+                case FetchFills(order_id=order_id):
+                    fills = self._broker.fills(order_id)
+                    self._queue.extend(ev.FillBooked(ts_ns=self._clock.now_ns(), fill=f) for f in fills)
+                case ReadAccount():
+                    self._queue.append(self._read_account())
+                case TightenState(state=state, reason=reason):
+                    self._guard.tighten(state, reason=reason, actor="engine")
+                    self._observe_state()
+                case SaveArtifacts():
+                    self._save()
+                case _:
+                    assert_never(command)
+        except VenueError as e:
+            self._queue.append(
+                ev.VenueFailed(ts_ns=self._clock.now_ns(), kind=type(e).__name__, detail=f"{command}: {e}"[:500])
+            )
+
+    def _submit(self, order: ApprovedOrder) -> None:
+        state = self._guard.state  # read again right before sending: it may have been tightened since
+        exits = (Purpose.EXIT, Purpose.PROBE_EXIT_WHILE_REDUCING)
+        is_exit = order.intent.reduce_only or order.intent.purpose in exits
+        if state is TradingState.HALTED or (state not in ENTRY_STATES and not is_exit):
+            self._queue.append(
+                ev.SubmitWithheld(
+                    ts_ns=self._clock.now_ns(), client_order_id=order.client_order_id, reason=f"STATE_{state}"
+                )
+            )
+            return
+        started_ns = self._clock.stopwatch_ns()
+        try:
+            answer = self._broker.submit(order)
+        except OutcomeUnknown as e:
+            event: ev.AnyEvent = ev.OrderLost(
+                ts_ns=self._clock.now_ns(), client_order_id=order.client_order_id, cause=str(e)
+            )
+        except VenueError as e:
+            # Refused before it was processed: not an order, and never an expected refusal.
+            event = ev.OrderRejected(
+                ts_ns=self._clock.now_ns(), client_order_id=order.client_order_id, reason=type(e).__name__,
+                is_expected=False, message=str(e)[:300], latency_ms=self._latency_ms(started_ns),
+            )
+            self._queue.append(ev.VenueFailed(ts_ns=event.ts_ns, kind=type(e).__name__, detail=str(e)[:500]))
+        else:
+            event = self._answered(order, answer, started_ns)
+        self._queue.append(event)
+
+    def _answered(self, order: ApprovedOrder, answer: Accepted | Rejected, started_ns: int) -> ev.AnyEvent:
+        now_ns, latency_ms = self._clock.now_ns(), self._latency_ms(started_ns)
+        match answer:
+            case Accepted(order_id=order_id):
+                return ev.OrderAccepted(
+                    ts_ns=now_ns, client_order_id=order.client_order_id, order_id=order_id, latency_ms=latency_ms
+                )
+            case Rejected(reason=reason, is_expected=is_expected, message=message):
+                return ev.OrderRejected(
+                    ts_ns=now_ns, client_order_id=order.client_order_id, reason=reason, is_expected=is_expected,
+                    message=message, latency_ms=latency_ms,
+                )
+
+    def _latency_ms(self, started_ns: int) -> Decimal:
+        return Decimal((self._clock.stopwatch_ns() - started_ns) // 1000) / 1000
+
+    def _cancel(self, command: CancelOrder) -> None:
+        for answer in self._broker.cancel([command.order_id]):
+            self._queue.append(
+                ev.CancelAnswered(
+                    ts_ns=self._clock.now_ns(), client_order_id=command.client_order_id,
+                    is_accepted=answer.is_accepted, reason=answer.reason,
+                )
+            )
+
+    def _ask(self, command: AskOrder) -> None:
+        if command.order_id:
+            found = self._broker.order(command.order_id)
+        else:
+            maybe = self._broker.find_order(command.client_order_id)
+            if maybe is None:
+                self._queue.append(
+                    ev.OrderNotFound(ts_ns=self._clock.now_ns(), client_order_id=command.client_order_id)
+                )
+                return
+            found = maybe
+        self._queue.append(ev.OrderReported(ts_ns=self._clock.now_ns(), order=found))
+
+    def _read_account(self) -> ev.AccountRead:
+        before_ns = self._clock.now_ns()
+        server_ns = self._broker.server_time_ns()
+        middle_ns = (before_ns + self._clock.now_ns()) // 2
+        account = self._broker.account()
+        offset_s = Decimal((server_ns - middle_ns) // 1_000_000) / 1000
+        return msgspec.structs.replace(account, ts_ns=self._clock.now_ns(), clock_offset_s=offset_s)
