@@ -175,7 +175,7 @@ class LocalExchange:
         raise NotImplementedError
 
     def candles(self, product_id: str, start_s: int, end_s: int, granularity_s: int) -> list[ExchangeCandle]:
-        """Return the bars that start in [start_s, end_s], oldest first, the open one included, none in the future."""
+        """Return the bars that start in [start_s, end_s], oldest first, up to the open one."""
         raise NotImplementedError
 
     def day_stats(self, product_id: str) -> DayStats:

@@ -33,7 +33,7 @@ class FaultPlan(BaseModel):
     gap_share: float = 0.0
     depth_share: float = Field(default=1.0, gt=0, le=1)  # thin book: all sizes times this
     halted_products: tuple[str, ...] = ()  # ORDER_ENTRY_DISABLED
-    margin_call_at_s: float | None = None  # from then on the maintenance rate is so high that a position is in danger
+    margin_call_at_s: float | None = None  # from then on a position is at the edge of liquidation
 
     # The venue's own clock, as GET /time and every timestamp of the server show it.
     clock_offset_ms: int = 0
