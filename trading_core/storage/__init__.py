@@ -1,1 +1,1 @@
-"""Event store and artifact store."""
+"""Where a run is kept: the event store (hash chain) and the artifact store (digests)."""

@@ -1,0 +1,38 @@
+"""What lies where in a run directory: artifacts/<plan>/<run id>/. Names are those of the artifact store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trading_core.plan import Stage
+
+RECONCILIATION_HISTORY = "reconciliation_history"
+SIZED_DOWN_EVENTS = "sized_down_events"
+MARGIN_SNAPSHOTS = "margin_snapshots"
+EXECUTION_LOGS = "execution_logs"
+REJECTION_BREAKDOWN = "rejection_breakdown"
+FIVE_ARTIFACTS = (
+    RECONCILIATION_HISTORY,
+    SIZED_DOWN_EVENTS,
+    MARGIN_SNAPSHOTS,
+    EXECUTION_LOGS,
+    REJECTION_BREAKDOWN,
+)
+
+SUBJECT = "subject"
+OBSERVATIONS = "observations"
+CHECKS = "checks"
+DECISION = "decision"
+REPORT_JSON = "report"
+REPORT_HTML = "report.html"
+REPORT_MARKDOWN = "report.md"
+
+
+def run_dir(artifacts: Path, plan: str, run_id: str) -> Path:
+    """Return the directory of a run."""
+    return artifacts / plan / run_id
+
+
+def stage_result(stage: Stage) -> str:
+    """Return the artifact name of a stage's result."""
+    return f"stages/{stage.value}"
