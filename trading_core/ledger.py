@@ -40,6 +40,23 @@ class Position(NamedTuple):
     average_cost: Price
 
 
+class Totals(NamedTuple):
+    """The terms of the equity identity; fees are paid, funding and transfers received."""
+
+    opening_equity: Notional
+    realized: Notional
+    unrealized: Notional
+    fees: Notional
+    funding: Notional
+    transfers: Notional
+
+    @property
+    def equity(self) -> Notional:
+        """Return what the account must be worth by the identity."""
+        gains = self.realized + self.unrealized - self.fees + self.funding
+        return self.opening_equity + gains + self.transfers
+
+
 class Ledger:
     """Books fills, funding, transfers and marks, each once. Knows nothing of the venue's own figures."""
 
@@ -62,8 +79,9 @@ class Ledger:
         self._fills: dict[str, Fill] = {}
         self._keyed: dict[tuple[str, int], Decimal] = {}
         self._transfers: dict[str, tuple[str, Decimal]] = {}
-        # Coins that no product of this run trades: expected to stay as they are, and not part of equity.
-        self._bystanders: dict[str, Decimal] = {}
+        # What no product of this run trades: expected to stay as it is, and not part of equity.
+        self._idle_balances: dict[str, Decimal] = {}
+        self._idle_positions: dict[str, Size] = {}
         for product in self.products.values():
             if product.quote_currency not in PAR_CURRENCIES:
                 raise ConfigurationError(f"{product.product_id} is quoted in {product.quote_currency}, not in USD")
@@ -71,7 +89,10 @@ class Ledger:
         for currency, amount in opening_balances.items():
             self._open_balance(currency, amount)
         for product_id, size in (opening_positions or {}).items():
-            self._open_position(self._product(product_id), size)
+            if product_id in self.products:
+                self._open_position(self.products[product_id], size)
+            else:
+                self._idle_positions[product_id] = size
 
     # ── booking ──────────────────────────────────────────────────────────────────────────────────
     def book_fill(self, fill: Fill) -> bool:
@@ -171,6 +192,17 @@ class Ledger:
         """Return what the account was worth when the books were opened."""
         return -self._accounts[OPENING]
 
+    def totals(self) -> Totals:
+        """Return all terms of the equity identity at once."""
+        return Totals(
+            opening_equity=self.opening_equity,
+            realized=self.realized(),
+            unrealized=self.unrealized(),
+            fees=self.fees(),
+            funding=self.funding(),
+            transfers=self.transfers(),
+        )
+
     def cash(self) -> Notional:
         """Return all money, at par."""
         return sum((self._accounts[f"cash:{currency}"] for currency in sorted(PAR_CURRENCIES)), ZERO)
@@ -184,13 +216,12 @@ class Ledger:
         """Raise InvariantBroken unless the accounts sum to zero and the equity identity holds."""
         if (total := sum(self._accounts.values(), ZERO)) != 0:
             raise InvariantBroken(f"the books are off by {total}")
-        flows = self.realized() + self.unrealized() - self.fees() + self.funding() + self.transfers()
-        if self.opening_equity + flows != self.equity():
-            raise InvariantBroken(f"equity is {self.equity()}, the identity says {self.opening_equity + flows}")
+        if (expected := self.totals().equity) != self.equity():
+            raise InvariantBroken(f"equity is {self.equity()}, the identity says {expected}")
 
     def expected_balances(self) -> dict[str, Decimal]:
-        """Return what the venue should report by currency: money, coins, and coins that this run does not trade."""
-        balances = defaultdict(lambda: ZERO, self._bystanders)
+        """Return what the venue should report by currency: money and coins, idle ones too."""
+        balances = defaultdict(lambda: ZERO, self._idle_balances)
         for name, amount in self._accounts.items():
             kind, _, currency = name.partition(":")
             if kind == "cash":
@@ -202,11 +233,8 @@ class Ledger:
 
     def expected_positions(self) -> dict[str, Size]:
         """Return what the venue should report in contracts, by product; flat ones are left out."""
-        return {
-            pid: self._sizes[pid]
-            for pid, product in self.products.items()
-            if product.product_type is ProductType.FUTURE and self._sizes[pid] != 0
-        }
+        futures = (p.product_id for p in self.products.values() if p.product_type is ProductType.FUTURE)
+        return {**self._idle_positions, **{pid: size for pid in futures if (size := self._sizes[pid]) != 0}}
 
     # ── private ──────────────────────────────────────────────────────────────────────────────────
     def _open_balance(self, currency: str, amount: Decimal) -> None:
@@ -216,7 +244,7 @@ class Ledger:
         spot = (p for p in self.products.values() if p.product_type is ProductType.SPOT)
         product = next((p for p in spot if p.base_currency == currency), None)
         if product is None:
-            self._bystanders[currency] = amount
+            self._idle_balances[currency] = amount
         else:
             self._open_position(product, amount)
 

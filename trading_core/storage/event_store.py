@@ -16,7 +16,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, insert, select, update
 
 from trading_core.clock import NS, SystemClock
-from trading_core.errors import ConfigurationError, IntegrityError, StorageError
+from trading_core.errors import ConfigurationError, IntegrityError, InvariantBroken, StorageError
 from trading_core.events import Event, Tick, encode
 from trading_core.storage import database
 from trading_core.storage.chain import Head, first_head, next_hash
@@ -25,6 +25,7 @@ from trading_core.storage.lock import exclusive
 from trading_core.storage.tick_block import CODEC, OpenBlock
 
 Kind: TypeAlias = Literal["input", "record"]
+KINDS: frozenset[str] = frozenset({"input", "record"})
 
 COMMIT_EVENTS_MAX = 1_000
 COMMIT_AFTER_S = 0.25  # viewers read what is committed
@@ -81,11 +82,13 @@ class EventStore:
                 head, epoch = _take_over(connection, run_id, genesis)
             return cls(path, run_id, engine, head, epoch, options)
 
-    def append(self, event: Event, kind: Kind, durable: bool = False) -> int:
-        """Append an event and return its seq; with `durable`, return once the disk has it.
+    def append(self, event: Event, kind: str, durable: bool = False) -> int:
+        """Append an event, an "input" or a "record", and return its seq; with `durable`, once the disk has it.
 
         Raises StorageError if the store cannot be written: then no order may leave.
         """
+        if kind not in KINDS:
+            raise InvariantBroken(f"an event is an input or a record, kind was {kind!r}")
         self._require_open()
         seq = self._chain(kind, type(event).__name__, event.ts_ns, encode(event))
         if durable and self._options.is_durable:
