@@ -1,0 +1,226 @@
+"""From the events of a run to its artifacts. Pure: one pass, no clock; equal events give equal bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Literal
+
+from trading_core import events as ev
+from trading_core.artifact_refusals import by_purpose, by_symbol, reason_counts, refusals, totals
+from trading_core.artifact_traces import TraceBuilder
+from trading_core.artifacts import (
+    ArtifactSet,
+    ExecutionLogs,
+    Header,
+    LiquidityHistory,
+    LiquidityRow,
+    MarginRow,
+    MarginSnapshots,
+    ReconciliationHistory,
+    ReconciliationRow,
+    RejectionBreakdown,
+    SizedDownEvents,
+    Timeline,
+    TimelineRow,
+    Trace,
+)
+from trading_core.clock import MINUTE_NS
+from trading_core.market import LEVELS_OF_DEPTH, OrderBook
+from trading_core.money import ZERO
+from trading_core.orders import Side
+from trading_core.products import Product
+from trading_core.run import RunContext, VenueName
+
+PRODUCER = "trading_core.artifact_export"
+OVERSIZE_STEP = "oversize_sized_down"
+SOURCES = {
+    VenueName.SIMULATED: "local exchange in process, replayed market data",
+    VenueName.LOCAL: "local exchange over loopback, replayed market data",
+    VenueName.SANDBOX: "Coinbase static sandbox, canned answers",
+    VenueName.PAPER: "Coinbase market data, simulated fills",
+    VenueName.LIVE: "Coinbase, live orders",
+}
+
+
+class Exporter:
+    """Takes a run's events one by one, in order; `finish` returns the artifacts so far and may be called again."""
+
+    def __init__(self, context: RunContext, products: Mapping[str, Product]) -> None:
+        self._context = context
+        self._contract_sizes = {p.product_id: p.contract_size for p in products.values()}
+        self._books = {product_id: OrderBook(product) for product_id, product in products.items()}
+        self._traces = TraceBuilder(self._contract_sizes)
+        self._reconciliation: list[ReconciliationRow] = []
+        self._margin: list[MarginRow] = []
+        self._liquidity: dict[tuple[int, str], LiquidityRow] = {}
+        self._updates: dict[str, int] = {}
+        self._timeline: list[TimelineRow] = []
+        self._margin_level = ""
+        self._window = (0, 0)
+        self._events = 0
+        self._last_seq = 0
+
+    def add(self, seq: int, event: ev.AnyEvent) -> None:
+        """Take one event. Ticks are welcome, in their place: they give depth to the liquidity history."""
+        if isinstance(event, ev.BookChanged):
+            if (book := self._books.get(event.product_id)) is not None:
+                book.apply(event)
+                self._updates[event.product_id] = self._updates.get(event.product_id, 0) + 1
+            return
+        if isinstance(event, ev.TradePrinted | ev.HeartbeatReceived):
+            return
+        self._window = (self._window[0] or event.ts_ns, max(self._window[1], event.ts_ns))
+        self._events += 1
+        self._last_seq = seq
+        match event:
+            case ev.SnapshotTaken():
+                self._on_snapshot(seq, event)
+            case ev.AccountRead():
+                self._on_account(seq, event)
+            case _:
+                if (row := timeline_row(seq, event)) is not None:
+                    self._timeline.append(row)
+                self._traces.add(seq, event)
+
+    def finish(self) -> ArtifactSet:
+        """Return the artifacts of all events taken so far."""
+        plan, header = self._context.plan, self._header()
+        every_s = plan.protocol.snapshot_every_s
+        traces, orphans, sized = self._traces.finish()
+        return ArtifactSet(
+            reconciliation_history=ReconciliationHistory(
+                header=header, snapshot_every_s=every_s, rows=tuple(self._reconciliation)
+            ),
+            sized_down_events=SizedDownEvents(
+                header=header, was_probed=OVERSIZE_STEP in plan.protocol.steps, rows=sized
+            ),
+            margin_snapshots=MarginSnapshots(header=header, snapshot_every_s=every_s, rows=tuple(self._margin)),
+            execution_logs=ExecutionLogs(
+                header=header, contract_sizes=self._contract_sizes, rows=traces, orphan_fills=orphans
+            ),
+            rejection_breakdown=breakdown(header, traces),
+            liquidity=LiquidityHistory(
+                header=header, rows=tuple(row for _, row in sorted(self._liquidity.items()))
+            ),
+            timeline=Timeline(header=header, rows=tuple(self._timeline)),
+        )
+
+    def _header(self) -> Header:
+        context = self._context
+        return Header(
+            run_id=context.run_id, plan=context.plan.name, venue=context.venue, level=context.level,
+            subject_digest=context.subject_digest, source=SOURCES[context.venue], day=context.day,
+            seed=context.seed, producer=PRODUCER, window_start=self._window[0], window_end=self._window[1],
+            events=self._events, last_seq=self._last_seq,
+        )
+
+    def _on_snapshot(self, seq: int, event: ev.SnapshotTaken) -> None:
+        self._reconciliation.append(
+            ReconciliationRow(
+                seq=seq, ts=event.ts_ns, equity=event.equity, opening_equity=event.opening_equity,
+                realized=event.realized, unrealized=event.unrealized, fees=event.fees, funding=event.funding,
+                transfers=event.transfers, drift=event.drift, is_quiescent=event.is_quiescent,
+                positions=event.positions, marks=event.marks, venue_balances=event.venue_balances,
+                expected_balances=event.expected_balances, open_orders=event.open_orders,
+            )
+        )
+        self._margin.append(
+            MarginRow(
+                seq=seq, ts=event.ts_ns, cause="snapshot", margin_used=event.margin_used,
+                margin_available=event.margin_available, margin_utilization=event.margin_utilization,
+                margin_window=event.margin_window, margin_level=self._margin_level,
+            )
+        )
+        for product_id in sorted(event.positions.keys() | event.spread_bps.keys() | event.staleness_s.keys()):
+            minute = event.ts_ns - event.ts_ns % MINUTE_NS
+            self._liquidity[minute, product_id] = self._liquidity_row(minute, product_id, event)
+        self._updates.clear()
+
+    def _liquidity_row(self, minute: int, product_id: str, event: ev.SnapshotTaken) -> LiquidityRow:
+        book = self._books.get(product_id)
+        is_known = book is not None and book.is_usable
+        return LiquidityRow(
+            ts=minute, product_id=product_id, mark=event.marks.get(product_id),
+            spread_bps=event.spread_bps.get(product_id), staleness_s=event.staleness_s.get(product_id),
+            bid_depth_l10=book.depth(Side.BUY, LEVELS_OF_DEPTH) if book and is_known else None,
+            ask_depth_l10=book.depth(Side.SELL, LEVELS_OF_DEPTH) if book and is_known else None,
+            updates=self._updates.get(product_id, 0),
+        )
+
+    def _on_account(self, seq: int, event: ev.AccountRead) -> None:
+        last = self._margin[-1] if self._margin else None
+        is_change = last is None or (last.margin_window, self._margin_level) != (
+            event.margin_window, event.margin_level
+        )
+        self._margin_level = event.margin_level
+        if not is_change:
+            return
+        total = event.margin_used + event.margin_available
+        self._margin.append(
+            MarginRow(
+                seq=seq, ts=event.ts_ns, cause="change", margin_used=event.margin_used,
+                margin_available=event.margin_available,
+                margin_utilization=event.margin_used / total if total > 0 else ZERO,
+                margin_window=event.margin_window, margin_level=event.margin_level,
+            )
+        )
+
+
+def export(
+    context: RunContext, events: Iterable[tuple[int, ev.AnyEvent]], products: Mapping[str, Product]
+) -> ArtifactSet:
+    """Return the artifacts of a run's events."""
+    exporter = Exporter(context, products)
+    for seq, event in events:
+        exporter.add(seq, event)
+    return exporter.finish()
+
+
+def breakdown(header: Header, traces: tuple[Trace, ...]) -> RejectionBreakdown:
+    """Return the rejection breakdown that follows from the traces: the same counts, or one of them is wrong."""
+    rows = refusals(traces)
+    counted = [trace for trace in traces if not trace.is_probe]
+    return RejectionBreakdown(
+        header=header, totals=totals(counted), by_symbol=by_symbol(counted),
+        probes=by_purpose(trace for trace in traces if trace.is_probe), by_reason=reason_counts(rows), rows=rows,
+    )
+
+
+def timeline_row(seq: int, event: ev.AnyEvent) -> TimelineRow | None:
+    """Return the event as a row of the timeline; None for those that have another artifact."""
+    match event:
+        case ev.AlertRaised():
+            return _row(seq, event, "alert", event.name, event.severity, event.detail)
+        case ev.GuardrailTripped():
+            words = f"{event.observed} (limit {event.limit}): {event.state}"
+            return _row(seq, event, "guardrail", event.name, "CRITICAL", words)
+        case ev.StateChanged():
+            return _row(seq, event, "state", event.state, "INFO", f"{event.reason} ({event.actor})")
+        case ev.StreamChanged():
+            severity = "INFO" if event.state is ev.StreamState.CONNECTED else "WARNING"
+            return _row(seq, event, "stream", event.state, severity, event.detail)
+        case ev.VenueFailed():
+            return _row(seq, event, "venue_failed", event.kind, "ERROR", event.detail)
+        case ev.StepEnded():
+            severity = "INFO" if event.is_shown else "ERROR"
+            return _row(
+                seq, event, "step", event.step, severity, event.detail, event.is_shown, event.measurements
+            )
+        case _:
+            return None
+
+
+Kind = Literal["alert", "guardrail", "state", "stream", "venue_failed", "step"]
+
+
+def _row(
+    seq: int, event: ev.Event, kind: Kind, name: str, severity: str, detail: str, is_shown: bool | None = None,
+    measurements: Mapping[str, Decimal] | None = None,
+) -> TimelineRow:
+    return TimelineRow.model_validate(
+        {
+            "seq": seq, "ts": event.ts_ns, "kind": kind, "name": name, "severity": severity, "detail": detail,
+            "is_shown": is_shown, "measurements": dict(measurements or {}),
+        }
+    )
