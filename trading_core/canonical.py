@@ -68,7 +68,8 @@ def _builtin(value: object) -> object:
 
 
 def _number(value: float | Decimal) -> float | str:
-    if not math.isfinite(value):
+    # A Decimal above the range of a float (the e-value of a good day) is finite all the same.
+    if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
         raise ValueError(f"{value!r} is not finite: canonical JSON has no such number")
     # A float that is zero is written without its sign: -0.0 and 0.0 are equal.
     return plain(value) if isinstance(value, Decimal) else value + 0.0
