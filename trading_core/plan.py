@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import tomllib
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from trading_core.canonical import digest_of
 from trading_core.errors import ConfigurationError
 from trading_core.money import decimal_of
 from trading_core.orders import OrderType, TimeInForce
@@ -114,14 +114,17 @@ class Sizing(PlanModel):
     impact_bps_max: Exact
 
 
+GuardrailMetric: TypeAlias = Literal[
+    "daily_loss", "drift", "staleness_s", "margin_utilization", "rate_limit_errors", "unexpected_rejections",
+    "consecutive_rejections", "unresolved_orders", "clock_offset_s", "margin_call"
+]
+
+
 class Guardrail(PlanModel):
     """A limit that is watched during the stage: any one that trips latches and tightens the state."""
 
     name: str
-    metric: Literal[
-        "daily_loss", "drift", "staleness_s", "margin_utilization", "rate_limit_errors", "unexpected_rejections",
-        "consecutive_rejections", "unresolved_orders", "clock_offset_s", "margin_call"
-    ]
+    metric: GuardrailMetric
     limit: Exact
     tightens_to: TradingState
     because: str
@@ -195,9 +198,11 @@ class Criterion(PlanModel):
     max_age_s: int | None = None
     n_min: int | None = None
     gap_max_s: int | None = None
+    window_min_s: int | None = None  # the shortest window in which "none happened" says anything
     alpha: Exact = Decimal("0.05")
     is_waivable: bool = True
     escalates: bool = False
+    precedence: int = 50  # which of several failures the headline names: the lowest
 
 
 class Envelope(PlanModel):
@@ -259,13 +264,15 @@ class Plan(PlanModel):
     restricted_envelope: RestrictedEnvelope | None = None
     rollback: Rollback = Rollback()
     approvals: Approvals = Approvals()
+    # How many times the exposure of the rung below this rung may authorise.
+    exposure_step_max: Exact = Decimal(5)
     # Decisions where the specification contradicts itself, each with its reason.
     settled: dict[str, str] = {}
 
     @property
     def digest(self) -> str:
         """Return the sha256 of the plan's canonical JSON."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+        return digest_of(self)
 
     def limits(self, product_id: str) -> ProductLimits | None:
         """Return the caps of a product, or None if the plan does not trade it."""

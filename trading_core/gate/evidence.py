@@ -94,6 +94,7 @@ class ExercisedObservation(ObservationBase):
     kind: Literal["exercised"] = "exercised"
     was_provoked: bool
     was_seen: bool
+    missing: tuple[str, ...] = ()  # symbols or parts for which it was not provoked or not seen
 
 
 class CompletenessObservation(ObservationBase):
