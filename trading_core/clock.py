@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 NS = 1_000_000_000
 MINUTE_NS = 60 * NS
+_RFC3339 = re.compile(
+    r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?(Z|[+-]\d\d:\d\d)?", re.ASCII | re.IGNORECASE
+)
 
 
 class Clock(Protocol):
@@ -38,11 +42,13 @@ class SystemClock:
         if not 0 < speed <= 1440:
             raise ValueError(f"speed {speed} is out of range: choose above 0 and at most 1440")
         self.speed = speed
+        # Integers throughout: a float of nanoseconds since 1970 is off by hundreds of them.
+        self._numerator, self._denominator = speed.as_integer_ratio()
         self.anchor_ns = time.time_ns() if anchor_ns is None else anchor_ns
 
     def now_ns(self) -> int:
         """Return venue time in nanoseconds since the epoch, UTC."""
-        return self.anchor_ns + int((time.time_ns() - self.anchor_ns) * self.speed)
+        return self.anchor_ns + (time.time_ns() - self.anchor_ns) * self._numerator // self._denominator
 
     def wait_until(self, deadline_ns: int) -> None:
         """Sleep until venue time reaches the deadline."""
@@ -108,10 +114,13 @@ def iso(ts_ns: int) -> str:
 
 
 def from_iso(text: str) -> int:
-    """Return nanoseconds since the epoch of an RFC 3339 time; keeps up to nine fractional digits."""
-    head, dot, tail = text.rstrip("Z").partition(".")
-    fraction = tail.split("+")[0].split("-")[0] if dot else ""
-    rest = tail[len(fraction):] if dot else ""
-    zone = rest or ("" if "+" in head[10:] else "+00:00")
-    base = datetime.fromisoformat(head + zone)
-    return to_ns(base.astimezone(UTC)) + int(fraction.ljust(9, "0")[:9] or 0)
+    """Return nanoseconds since the epoch of an RFC 3339 time; no zone means UTC, digits past the ninth are cut.
+
+    Raises ValueError for anything else.
+    """
+    match = _RFC3339.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an RFC 3339 time")
+    seconds, fraction, zone = match.groups()
+    base = datetime.fromisoformat(seconds + (zone or "Z").upper())
+    return to_ns(base) + int((fraction or "0").ljust(9, "0"))

@@ -12,7 +12,7 @@ import msgspec
 
 from trading_core.clock import MINUTE_NS, NS
 from trading_core.commands import CancelOrder, Decisions, SubmitOrder, TightenState
-from trading_core.events import CancelRequested, OrderDenied, OrderSubmitted, SignalRaised, SizedDown, StepEnded
+from trading_core.events import CancelRequested, Event, OrderDenied, OrderSubmitted, SignalRaised, SizedDown, StepEnded
 from trading_core.ledger import Ledger
 from trading_core.market import LEVELS_OF_DEPTH, OrderBook
 from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size, floor_to
@@ -40,6 +40,7 @@ class Desk:
         self.day_start_equity: Notional = ZERO
         self.margin_utilization = ZERO
         self.is_stream_up = False
+        self.steps_ended: dict[str, StepEnded] = {}
         self.decisions = Decisions()
         self.order_prefix = order_prefix
         self._signals = 0
@@ -181,8 +182,8 @@ class Desk:
         if size == 0 or mark is None:
             return None
         side = Side.SELL if size > 0 else Side.BUY
-        intent = reducing_ioc(self.products[product_id], side, abs(size), mark, self.plan.risk.price_collar_bps, purpose)
-        return self.place(intent, source)
+        product, collar_bps = self.products[product_id], self.plan.risk.price_collar_bps
+        return self.place(reducing_ioc(product, side, abs(size), mark, collar_bps, purpose), source)
 
     def tighten(self, state: TradingState, reason: str) -> None:
         """Ask the session to tighten the account's state; it holds for us at once."""
@@ -192,13 +193,13 @@ class Desk:
 
     def end_step(self, step: str, *, is_shown: bool, detail: str, **measurements: Decimal) -> None:
         """Record what a protocol step showed."""
-        self.record(
-            StepEnded(ts_ns=self.now_ns, step=step, is_shown=is_shown, detail=detail, measurements=measurements)
-        )
+        event = StepEnded(ts_ns=self.now_ns, step=step, is_shown=is_shown, detail=detail, measurements=measurements)
+        self.steps_ended[step] = event
+        self.record(event)
 
-    def record(self, event: msgspec.Struct) -> None:
+    def record(self, event: Event) -> None:
         """Add a record to the current decisions."""
-        self.decisions.records.append(event)  # type: ignore[arg-type]  # every caller passes an Event
+        self.decisions.records.append(event)
 
     # ── details ─────────────────────────────────────────────────────────────────────────────────
     def _deny(self, signal_id: str, intent: OrderIntent, denial: Denial) -> Denial:

@@ -1,4 +1,4 @@
-"""The emergency ladder: cancel by the venue's list, close with reducing orders, verify at the venue. Needs no engine."""
+"""The emergency ladder: cancel by the venue's list, close with reducing orders, verify at the venue."""
 
 from __future__ import annotations
 

@@ -90,7 +90,7 @@ class Engine:
                 self._take_order_event(event)
             case (
                 ev.SignalRaised() | ev.SizedDown() | ev.OrderDenied() | ev.OrderSubmitted() | ev.CancelRequested()
-                | ev.SnapshotTaken() | ev.GuardrailTripped() | ev.AlertRaised() | ev.StepEnded()
+                | ev.SnapshotTaken() | ev.GuardrailTripped() | ev.GuardrailWatched() | ev.AlertRaised() | ev.StepEnded()
             ):
                 pass  # our own records, seen again in a replay
             case _:
@@ -132,10 +132,12 @@ class Engine:
 
     def _stream_changed(self, event: ev.StreamChanged) -> None:
         desk = self.desk
-        desk.is_stream_up = event.state is ev.StreamState.CONNECTED
-        if not desk.is_stream_up:
-            for book in desk.books.values():
+        is_up = event.state is ev.StreamState.CONNECTED
+        if event.connection == "market":
+            desk.is_stream_up = is_up
+            for book in () if is_up else desk.books.values():
                 book.clear()
+        if not is_up:
             return
         for order in desk.orders.live() + desk.orders.unbooked():
             self._ask(order)
@@ -149,6 +151,8 @@ class Engine:
         self._is_ending = True
         if self._runner is not None:
             self._runner.stop()  # what it has not shown stays not shown
+        for watched in self.guardrails.watched(self.desk.now_ns):
+            self.desk.record(watched)
         self.desk.leave()
 
     def _account_read(self, event: ev.AccountRead) -> None:

@@ -260,6 +260,16 @@ class GuardrailTripped(Event, frozen=True, kw_only=True, tag=True):
     state: TradingState
 
 
+class GuardrailWatched(Event, frozen=True, kw_only=True, tag=True):
+    """How well a guardrail was watched up to now: evaluations with a figure, the longest gap, the worst figure."""
+
+    name: str
+    evaluations: int
+    longest_gap_s: Decimal
+    worst: Decimal | None
+    limit: Decimal
+
+
 class AlertRaised(Event, frozen=True, kw_only=True, tag=True):
     """A threshold of the plan was crossed."""
 
@@ -281,7 +291,7 @@ AnyEvent: TypeAlias = (
     BookChanged | TradePrinted | StreamChanged | HeartbeatReceived | OrderAccepted | OrderRejected | OrderLost
     | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
     | ClockTicked | StateChanged | RunEnding | VenueFailed | SignalRaised | SizedDown | OrderDenied | OrderSubmitted
-    | CancelRequested | SnapshotTaken | GuardrailTripped | AlertRaised | StepEnded
+    | CancelRequested | SnapshotTaken | GuardrailTripped | GuardrailWatched | AlertRaised | StepEnded
 )
 Tick: TypeAlias = BookChanged | TradePrinted | HeartbeatReceived  # kept in packed blocks, not row by row
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, assert_never
 
-from trading_core.events import GuardrailTripped
+from trading_core.clock import NS
+from trading_core.events import GuardrailTripped, GuardrailWatched
 from trading_core.money import ZERO, plain
 from trading_core.orders import OrderStatus
 from trading_core.plan import Guardrail, GuardrailMetric
@@ -15,22 +17,43 @@ if TYPE_CHECKING:
     from trading_core.engine import Engine
 
 
+@dataclass(slots=True)
+class Watch:
+    """How one guardrail was watched: a look without a figure is no look."""
+
+    evaluations: int = 0
+    last_ns: int | None = None
+    longest_gap_ns: int = 0
+    worst: Decimal | None = None
+
+    def look(self, now_ns: int, observed: Decimal) -> None:
+        """Take one figure."""
+        if self.last_ns is not None:
+            self.longest_gap_ns = max(self.longest_gap_ns, now_ns - self.last_ns)
+        self.evaluations += 1
+        self.last_ns = now_ns
+        self.worst = observed if self.worst is None else max(self.worst, observed)
+
+
 class Guardrails:
     """The plan's guardrails with their latches."""
 
     def __init__(self, guardrails: tuple[Guardrail, ...]) -> None:
         self._guardrails = guardrails
+        self._watches = {g.name: Watch() for g in guardrails}
         self.latched: dict[str, GuardrailTripped] = {}
 
     def evaluate(self, engine: Engine) -> Iterator[GuardrailTripped]:
         """Yield each guardrail that trips now; one that has tripped stays latched and is not yielded again."""
+        now_ns = engine.desk.now_ns
         for guardrail in self._guardrails:
-            if guardrail.name in self.latched:
-                continue
             observed = read_metric(guardrail.metric, engine)
-            if observed is not None and observed > guardrail.limit:
+            if observed is None:
+                continue
+            self._watches[guardrail.name].look(now_ns, observed)
+            if observed > guardrail.limit and guardrail.name not in self.latched:
                 trip = GuardrailTripped(
-                    ts_ns=engine.desk.now_ns,
+                    ts_ns=now_ns,
                     name=guardrail.name,
                     observed=plain(observed),
                     limit=plain(guardrail.limit),
@@ -38,6 +61,20 @@ class Guardrails:
                 )
                 self.latched[guardrail.name] = trip
                 yield trip
+
+    def watched(self, now_ns: int) -> list[GuardrailWatched]:
+        """Return how each guardrail was watched; one that never had a figure has no evaluations."""
+        return [
+            GuardrailWatched(
+                ts_ns=now_ns,
+                name=g.name,
+                evaluations=self._watches[g.name].evaluations,
+                longest_gap_s=Decimal(self._watches[g.name].longest_gap_ns) / NS,
+                worst=self._watches[g.name].worst,
+                limit=g.limit,
+            )
+            for g in self._guardrails
+        ]
 
 
 def read_metric(metric: GuardrailMetric, engine: Engine) -> Decimal | None:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 from types import TracebackType
-from typing import Protocol, assert_never
+from typing import Literal, Protocol, assert_never
 
 import msgspec
 
@@ -22,7 +22,7 @@ from trading_core.commands import (
     SubmitOrder,
     TightenState,
 )
-from trading_core.emergency import flatten
+from trading_core.emergency import FlatReport, flatten
 from trading_core.engine import Engine
 from trading_core.errors import OutcomeUnknown, VenueError
 from trading_core.orders import Purpose
@@ -39,7 +39,7 @@ ENTRY_STATES = frozenset({TradingState.ACTIVE})
 class EventLog(Protocol):
     """Where a session keeps its events; the event store is one."""
 
-    def append(self, event: ev.Event, *, kind: str, durable: bool = False) -> int:
+    def append(self, event: ev.Event, kind: Literal["input", "record"], durable: bool = False) -> int:
         """Store one event, on disk before returning if `durable`. Raises StorageError."""
         ...
 
@@ -72,6 +72,8 @@ class Session:
         self._queue: deque[ev.AnyEvent] = deque()
         self._next_tick_ns = 0
         self._state_seen: TradingState | None = None
+        self.flat: FlatReport | None = None  # what the venue said at the very end
+
 
     def __enter__(self) -> Session:
         try:
@@ -138,13 +140,14 @@ class Session:
         """Whatever happened: nothing of ours rests at the venue, nothing of ours is left open."""
         desk = self.engine.desk
         self._guard.tighten(TradingState.REDUCE_ONLY, reason="session ended", actor="session")
-        report = flatten(
+        self.flat = report = flatten(
             self._broker, self._clock, desk.products, desk.opening_positions,
             collar_bps=desk.plan.risk.price_collar_bps, order_prefix=desk.order_prefix,
         )
+        measurements = {"open_orders": Decimal(report.open_orders), "rounds": Decimal(report.rounds), **report.left}
         event = ev.StepEnded(
             ts_ns=self._clock.now_ns(), step="flat_at_end", is_shown=report.is_flat, detail=report.sentence,
-            measurements={"open_orders": Decimal(report.open_orders), **report.left},
+            measurements=measurements,
         )
         self._log.append(event, kind="input", durable=True)
 
