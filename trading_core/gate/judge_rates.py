@@ -27,6 +27,7 @@ from trading_core.gate.statistics import (
 from trading_core.plan import Criterion, Kind
 
 SECONDS_PER_HOUR = 3600
+E_RECORDED_MAX = Decimal(10**12)
 
 
 def judge_rate(criterion: Criterion, seen: RateObservation, context: GateContext) -> Finding:
@@ -185,5 +186,5 @@ def _share(part: int, whole: int) -> Decimal:
 
 
 def _short(value: Decimal) -> Decimal:
-    """Return ten significant digits, which is more than anybody reads and the same everywhere."""
-    return Decimal(f"{value:.9E}")
+    """Return an e-value as it is recorded: nine decimals, cut at 10^12, far beyond any threshold."""
+    return min(value, E_RECORDED_MAX).quantize(Decimal("0.000000001"))
