@@ -8,7 +8,7 @@ from trading_core.advanced_trade import wire_orders
 from trading_core.advanced_trade.broker_transport import API, CREATE_ORDER
 from trading_core.advanced_trade.broker_venue import ReadOnlyVenue
 from trading_core.advanced_trade.reasons import first_known, is_expected
-from trading_core.errors import BadRequest, OutcomeUnknown, RateLimited, SchemaDrift, VenueUnavailable
+from trading_core.errors import OutcomeUnknown, SchemaDrift, VenueUnavailable
 from trading_core.ports import Accepted, CancelAnswer, Rejected, SubmitAnswer
 from trading_core.risk import ApprovedOrder
 
@@ -22,8 +22,8 @@ class AdvancedTradeBroker(ReadOnlyVenue):
     def submit(self, order: ApprovedOrder) -> SubmitAnswer:
         """Place the order under its client order id. Sent once: nothing here repeats it.
 
-        Raises OutcomeUnknown if the venue may have it, NotAuthorised if the key may not trade, and
-        ConfigurationError, before anything is sent, for an order that is not encoded.
+        Raises OutcomeUnknown if the venue may have it; NotAuthorised, BadRequest or RateLimited if it was refused
+        before it was processed; ConfigurationError, before anything is sent, for an order that is not encoded.
         """
         asked = {
             "client_order_id": order.client_order_id,
@@ -38,10 +38,6 @@ class AdvancedTradeBroker(ReadOnlyVenue):
             )
         except (VenueUnavailable, SchemaDrift) as e:
             raise OutcomeUnknown(order.client_order_id, str(e)) from e
-        except BadRequest as e:
-            return Rejected(reason="BAD_REQUEST", is_expected=False, message=str(e))
-        except RateLimited as e:
-            return Rejected(reason="RATE_LIMITED", is_expected=False, message=str(e))
         if not answer.success:
             return _rejected(answer.error_response)
         if answer.success_response is None or not answer.success_response.order_id:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from trading_core.advanced_trade.wire import moment_ns, number, number_or_none, number_or_zero
-from trading_core.advanced_trade.wire_states import status_of, time_in_force_of
+from trading_core.advanced_trade.wire_states import meaning, status_of, time_in_force_of
 from trading_core.errors import ConfigurationError, InvariantBroken, SchemaDrift
 from trading_core.money import ZERO, plain
 from trading_core.orders import (
@@ -163,7 +163,6 @@ def configuration_of(intent: OrderIntent) -> dict[str, Any]:
 def order_of(body: OrderBody) -> VenueOrder:
     """Return the order; the reason is the venue's, from whichever member has one."""
     configuration = next((c for c in body.order_configuration.values() if c), Configuration())
-    rejected = "" if body.reject_reason == "REJECT_REASON_UNSPECIFIED" else body.reject_reason
     return VenueOrder(
         order_id=body.order_id,
         client_order_id=body.client_order_id,
@@ -175,7 +174,7 @@ def order_of(body: OrderBody) -> VenueOrder:
         total_fees=number_or_zero(body.total_fees, "Order.total_fees"),
         size=number_or_zero(configuration.base_size, "Order.order_configuration.base_size"),
         limit_price=number_or_none(configuration.limit_price, "Order.order_configuration.limit_price"),
-        reason=rejected or body.reject_message or body.cancel_message,
+        reason=meaning(body.reject_reason) or body.reject_message or body.cancel_message,
         order_type=body.order_type,
         time_in_force=time_in_force_of(body.time_in_force),
     )

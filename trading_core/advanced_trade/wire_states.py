@@ -38,3 +38,8 @@ def time_in_force_of(text: str) -> str:
 def order_type_of(text: str) -> str:
     """Return the order type in REST's spelling: the user channel writes "Stop Limit" as well as "LIMIT"."""
     return text.upper().replace(" ", "_")
+
+
+def meaning(reject_reason: str) -> str:
+    """Return why the venue gave the order up; empty if it did not."""
+    return "" if reject_reason == "REJECT_REASON_UNSPECIFIED" else reject_reason

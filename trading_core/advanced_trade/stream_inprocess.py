@@ -1,0 +1,108 @@
+"""The feed of the simulated venue: moves the local exchange and the virtual clock, no sockets and no JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from trading_core.advanced_trade.wire_states import meaning, status_of, time_in_force_of
+from trading_core.clock import NS, Clock
+from trading_core.events import (
+    AnyEvent,
+    BookChanged,
+    HeartbeatReceived,
+    OrderReported,
+    StreamChanged,
+    StreamState,
+    TradePrinted,
+)
+from trading_core.local_exchange.exchange import LocalExchange
+from trading_core.local_exchange.model import ExchangeEvent, ExchangeOrder, FillMade, FundingPaid, OrderChanged
+from trading_core.orders import VenueOrder
+from trading_core.products import Product
+
+BOOK_EVERY_NS = NS // 10  # ten looks at each book a second, about what level2 pushes of a calm market
+
+
+class InProcessFeed:
+    """Events of one account straight from the exchange. It alone advances the exchange, so none is missed."""
+
+    def __init__(
+        self, exchange: LocalExchange, clock: Clock, account_id: str, book_every_ns: int = BOOK_EVERY_NS
+    ) -> None:
+        self._exchange = exchange
+        self._clock = clock
+        self._account_id = account_id
+        self._book_every_ns = book_every_ns
+        self._wanted: tuple[str, ...] = ()
+        self._pending: list[AnyEvent] = []
+        self._heartbeats = 0
+        self._started_ns: int | None = None
+
+    def start(self, products: Sequence[Product]) -> None:
+        """Subscribe: the first poll returns the connection's start and a snapshot of each book."""
+        now_ns = self._clock.now_ns()
+        self._wanted = tuple(p.product_id for p in products)
+        self._absorb(e for e in self._exchange.advance(now_ns, self._wanted) if not isinstance(e, BookChanged))
+        self._pending.append(StreamChanged(ts_ns=now_ns, state=StreamState.CONNECTED, detail="in process"))
+        self._pending += [self._exchange.book_snapshot(product_id) for product_id in self._wanted]
+        self._started_ns, self._heartbeats = now_ns, 0
+
+    def poll(self, deadline_ns: int) -> list[AnyEvent]:
+        """Return what happened, moving venue time until something does, or to the deadline."""
+        if not self._pending:
+            self.move(self._clock.now_ns())  # what our own requests changed since
+        while not self._pending and (now_ns := self._clock.now_ns()) < deadline_ns:
+            soon_ns = min(deadline_ns, now_ns + self._book_every_ns)
+            self.move(max(now_ns + 1, self._exchange.next_event_ns(soon_ns)))
+        taken, self._pending = self._pending, []
+        return taken
+
+    def close(self) -> None:
+        """Unsubscribe. May be called twice."""
+        self._wanted, self._started_ns = (), None
+        self._pending.clear()
+
+    def move(self, to_ns: int) -> None:
+        """Move venue time, for a request that takes time; what happens on the way is kept for the next poll."""
+        self._clock.wait_until(to_ns)
+        now_ns = self._clock.now_ns()
+        self._absorb(self._exchange.advance(now_ns, self._wanted))
+        if self._started_ns is not None:
+            due = (now_ns - self._started_ns) // NS
+            self._pending += [
+                HeartbeatReceived(ts_ns=now_ns, counter=count) for count in range(self._heartbeats + 1, due + 1)
+            ]
+            self._heartbeats = due
+
+    def _absorb(self, events: Iterable[ExchangeEvent]) -> None:
+        for event in events:
+            match event:
+                case BookChanged() | TradePrinted():
+                    self._pending.append(event)
+                case OrderChanged(account_id=account_id, order=order):
+                    if account_id == self._account_id:
+                        self._pending.append(OrderReported(ts_ns=event.ts_ns, order=venue_order_of(order)))
+                case FillMade() | FundingPaid():
+                    pass  # the user channel has no event of its own for these: they are read over REST
+                case _:
+                    assert_never(event)
+
+
+def venue_order_of(order: ExchangeOrder) -> VenueOrder:
+    """Return the order as the user channel would report it."""
+    return VenueOrder(
+        order_id=order.order_id,
+        client_order_id=order.request.client_order_id,
+        product_id=order.request.product_id,
+        side=order.request.side,
+        status=status_of(order.status, is_cancel_pending=order.pending_cancel),
+        filled_size=order.filled_size,
+        average_price=order.average_filled_price,
+        total_fees=order.total_fees,
+        size=order.size,
+        limit_price=order.limit_price,
+        reason=meaning(order.reject_reason) or order.reject_message or order.cancel_message,
+        order_type=order.request.config.wire_order_type,
+        time_in_force=time_in_force_of(order.request.config.wire_time_in_force),
+    )
