@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
+from collections.abc import Iterator
 from decimal import Decimal
+from itertools import islice
 
 from trading_core.events import BookChanged
 from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size
@@ -16,6 +18,7 @@ LEVELS_OF_DEPTH = 10  # the impact model of the specification reads ten levels
 class OrderBook:
     """One product's book, kept by snapshots and absolute level changes (size 0 deletes).
 
+    Until a snapshot has come, changes are ignored: a book of which only parts are known would look thin or cheap.
     Prices are ticks (price / price_increment), sizes lots (size / base_increment).
     """
 
@@ -27,10 +30,12 @@ class OrderBook:
         self._ladder: dict[Side, list[int]] = {Side.BUY: [], Side.SELL: []}
 
     def apply(self, change: BookChanged) -> None:
-        """Apply a snapshot or a set of level changes."""
+        """Apply a snapshot, or a set of level changes to a known book."""
         if change.is_snapshot:
             self._replace(Side.BUY, change.bids)
             self._replace(Side.SELL, change.asks)
+        elif self.updated_ns is None:
+            return
         else:
             for ticks, lots in change.bids:
                 self._set(Side.BUY, ticks, lots)
@@ -67,18 +72,18 @@ class OrderBook:
 
     def levels(self, side: Side, count: int) -> list[tuple[Price, Size]]:
         """Return up to `count` levels of the side, best first."""
-        lots = self._lots[side]
-        ladder = self._ladder[side]
-        return [(self._price(side, key), self._size(lots[key])) for key in ladder[: -count - 1 : -1]]
+        return list(islice(self._walk(side), count))
 
     def depth(self, side: Side, levels: int) -> Notional:
         """Return the notional that rests on the side's best levels, in quote currency."""
         return sum((self.product.notional(s, p) for p, s in self.levels(side, levels)), ZERO)
 
     def average_price(self, taker: Side, size: Size) -> Price | None:
-        """Return the average price of taking the size now, or None if the book is too thin."""
+        """Return the average price of taking the size now; None if the book is too thin or the size not positive."""
         left, cost = size, ZERO
-        for price, available in self.levels(taker.opposite, 1_000):
+        if size <= 0:
+            return None
+        for price, available in self._walk(taker.opposite):
             taken = min(left, available)
             cost, left = cost + taken * price, left - taken
             if left == 0:
@@ -89,6 +94,10 @@ class OrderBook:
         """Return how far the average price of taking the size lies from the middle; None if too thin."""
         mid, average = self.mid(), self.average_price(taker, size)
         return None if mid is None or average is None else (average - mid) / mid * BPS * taker.sign
+
+    def _walk(self, side: Side) -> Iterator[tuple[Price, Size]]:
+        lots = self._lots[side]
+        return ((self._price(side, key), self._size(lots[key])) for key in reversed(self._ladder[side]))
 
     def _price(self, side: Side, key: int) -> Price:
         return Decimal(key if side is Side.BUY else -key) * self.product.price_increment

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
 from typing import TypeAlias
 
 Price: TypeAlias = Decimal
@@ -14,6 +14,8 @@ ZERO = Decimal("0")
 ONE = Decimal("1")
 BPS = Decimal("10000")
 CENT = Decimal("0.01")
+# Wide enough for any quotient of a price or size and its increment: a grid is never missed by rounding.
+_GRID = Context(prec=120)
 
 
 def decimal_of(value: str | int | Decimal) -> Decimal:
@@ -46,12 +48,12 @@ def plain(value: Decimal) -> str:
 
 def floor_to(value: Decimal, increment: Decimal) -> Decimal:
     """Return the largest multiple of the increment that is not above the value."""
-    return (value / increment).to_integral_value(ROUND_FLOOR) * increment
+    return _GRID.divide(value, increment).to_integral_value(ROUND_FLOOR) * increment
 
 
 def ceil_to(value: Decimal, increment: Decimal) -> Decimal:
     """Return the smallest multiple of the increment that is not below the value."""
-    return (value / increment).to_integral_value(ROUND_CEILING) * increment
+    return _GRID.divide(value, increment).to_integral_value(ROUND_CEILING) * increment
 
 
 def to_cents(value: Decimal) -> Decimal:
@@ -60,5 +62,8 @@ def to_cents(value: Decimal) -> Decimal:
 
 
 def is_multiple(value: Decimal, increment: Decimal) -> bool:
-    """Tell whether the value lies on the grid of the increment."""
-    return value % increment == 0
+    """Tell whether the value lies on the grid of the increment; one of over 120 digits does not."""
+    try:
+        return _GRID.remainder(value, increment) == 0
+    except InvalidOperation:
+        return False

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
-from trading_core.errors import ConfigurationError
+from trading_core.errors import ConfigurationError, StorageError
+
+READS_MAX = 3
 
 
 class TradingState(StrEnum):
@@ -27,18 +29,32 @@ class TradingState(StrEnum):
 
 
 class StateRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the state file: the last line is the state, the rest is the audit trail."""
+    """One line of the state file, which is also the audit trail.
+
+    A line tightens, unless an operator loosened: so two processes that tighten at once leave the tighter state.
+    """
 
     state: TradingState
     reason: str
     actor: str
     ts_ns: int
+    is_loosening: bool = False
+
+
+def state_after(records: Iterable[StateRecord]) -> TradingState:
+    """Return the state that the records leave, from a first start on."""
+    state = TradingState.REDUCE_ONLY
+    for record in records:
+        if record.is_loosening or record.state.rank > state.rank:
+            state = record.state
+    return state
 
 
 class TradingGuard:
     """Holds the state of one account in a file; every process of the account reads the same file.
 
-    A missing file is a first start: REDUCE_ONLY. A file that cannot be read is a latched kill: HALTED.
+    A missing or empty file is a first start: REDUCE_ONLY. A file that cannot be read, or that was removed, is a latched kill:
+    HALTED, until an operator loosens the state, also if the file is readable again.
     """
 
     def __init__(self, path: Path, now_ns: Callable[[], int]) -> None:
@@ -47,6 +63,8 @@ class TradingGuard:
         self._lock = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
         self._file_state = TradingState.REDUCE_ONLY
+        self._is_killed = False
+        self._loosenings: frozenset[StateRecord] | None = None  # None: the file was never read
         self._unsaved = TradingState.ACTIVE  # a floor: tightened, but not yet in the file
 
     @property
@@ -56,12 +74,16 @@ class TradingGuard:
             return self._read()
 
     def tighten(self, state: TradingState, *, reason: str, actor: str) -> TradingState:
-        """Tighten to the state; a looser one than now changes nothing. Return the state that holds."""
+        """Tighten to the state; a looser one than now changes nothing. Return the state that holds.
+
+        Raises StorageError if the file cannot be written: this process obeys all the same, others do not know.
+        """
         with self._lock:
             if state.rank > self._read().rank:
                 # In memory first: if the file cannot be written, this process obeys all the same.
                 self._unsaved = state
-                self._append(StateRecord(state=state, reason=reason, actor=actor, ts_ns=self._now_ns()))
+            if self._unsaved is not TradingState.ACTIVE:  # what could not be written before is tried again
+                self._append(StateRecord(state=self._unsaved, reason=reason, actor=actor, ts_ns=self._now_ns()))
             return self._read()
 
     def loosen(self, state: TradingState, *, reason: str, operator: str) -> TradingState:
@@ -69,36 +91,65 @@ class TradingGuard:
         if not operator:
             raise ConfigurationError("loosening the trading state needs the operator's name")
         with self._lock:
-            self._append(StateRecord(state=state, reason=reason, actor=operator, ts_ns=self._now_ns()))
+            now_ns = self._now_ns()
+            self._append(
+                StateRecord(state=state, reason=reason, actor=operator, ts_ns=now_ns, is_loosening=True)
+            )
+            self._is_killed = False
+            self._seen = None
             return self._read()
 
     def history(self) -> list[StateRecord]:
-        """Return the audit trail, oldest first."""
+        """Return the audit trail, oldest first; nothing if the file is missing or cannot be read."""
         with self._lock:
-            return self._records() if self._path.exists() else []
+            try:
+                return self._records()
+            except (OSError, ValueError):
+                return []
 
     def _read(self) -> TradingState:
         try:
             stat = self._path.stat()
             seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
             if seen != self._seen:
-                self._file_state = self._records()[-1].state
+                self._take(self._records())
                 self._seen = seen
         except FileNotFoundError:
-            if self._seen is not None:  # it was there: somebody removed it
-                self._file_state = TradingState.HALTED
-        except (OSError, msgspec.DecodeError, IndexError):
-            self._file_state = TradingState.HALTED
-        return max(self._file_state, self._unsaved, key=lambda state: state.rank)
+            self._is_killed = self._is_killed or self._loosenings is not None  # it was there: somebody removed it
+            self._seen = None
+        except (OSError, ValueError):
+            self._is_killed = True
+            self._seen = None
+        file_state = TradingState.HALTED if self._is_killed else self._file_state
+        return max(file_state, self._unsaved, key=lambda state: state.rank)
+
+    def _take(self, records: list[StateRecord]) -> None:
+        loosenings = frozenset(record for record in records if record.is_loosening)
+        if self._is_killed and self._loosenings is not None and not loosenings <= self._loosenings:
+            self._is_killed = False  # an operator of another process has loosened since
+        self._loosenings = loosenings
+        self._file_state = state_after(records)
 
     def _records(self) -> list[StateRecord]:
-        lines = self._path.read_bytes().splitlines()
-        return [msgspec.json.decode(line, type=StateRecord) for line in lines]
+        # Another process may be in the middle of a line right now: look again before it counts as damage.
+        for _ in range(READS_MAX):
+            data = self._path.read_bytes()
+            if not data:
+                raise FileNotFoundError(f"{self._path} is empty")
+            *lines, rest = data.split(b"\n")
+            if not rest:
+                return [msgspec.json.decode(line, type=StateRecord) for line in lines]
+        raise ValueError(f"the last line of {self._path} is cut off")
 
     def _append(self, record: StateRecord) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(record) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as file:
+                file.write(msgspec.json.encode(record) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as e:
+            raise StorageError(
+                f"trading state {self._path} cannot be written ({e.strerror}): {record.state} holds here only"
+            ) from e
         self._unsaved = TradingState.ACTIVE
