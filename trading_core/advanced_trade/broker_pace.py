@@ -65,6 +65,10 @@ class PacedTransport:
             bucket.empty()
             raise
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
 
 def _kept(path: str) -> int:
     if path == CANCEL_ORDERS:

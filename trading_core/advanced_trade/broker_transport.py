@@ -32,6 +32,10 @@ class RestTransport(Protocol):
         """Return the answer's body; raises a VenueError for everything else, never a foreign exception."""
         ...
 
+    def close(self) -> None:
+        """Close the connections. May be called twice."""
+        ...
+
 
 def is_repeatable(method: str, path: str) -> bool:
     """Tell whether the request may be sent again when no answer came."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Callable
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,15 +13,15 @@ from coinbase.constants import USER_AGENT
 from coinbase.rest import RESTClient
 from requests.adapters import HTTPAdapter
 
-from trading_core.advanced_trade.broker_transport import Body, Query, TokenRefused, error_of, is_repeatable
+from trading_core.advanced_trade.broker_pace import PacedTransport
+from trading_core.advanced_trade.broker_retry import RetryingTransport
+from trading_core.advanced_trade.broker_transport import Body, Query, error_of
 from trading_core.advanced_trade.jwt_sign import TokenSigner
-from trading_core.clock import pause
-from trading_core.errors import ConfigurationError, RateLimited, VenueError, VenueUnavailable
+from trading_core.clock import Clock, pause
+from trading_core.errors import ConfigurationError, VenueError, VenueUnavailable
 from trading_core.run import VenueName
 
 TIMEOUT_S = (3, 10)  # to connect, to read; the SDK has none of its own
-RETRIES_MAX = 2
-BACKOFF_S = 0.25  # doubled with each retry, with full jitter
 VENUES_ON_THE_NET = frozenset({VenueName.SANDBOX, VenueName.PAPER, VenueName.LIVE})
 
 # The SDK prints every refused request to stderr before it raises; we raise, so that is said once.
@@ -58,44 +57,15 @@ class SigningClient(RESTClient):  # type: ignore[misc]  # the SDK has no types
 
 
 class SdkTransport:
-    """Carries requests through the SDK, translates what goes wrong and repeats what may be repeated.
+    """Carries one request through the SDK, once, and translates whatever goes wrong."""
 
-    A request that changes nothing, and a cancel, is repeated after an outage, a time-out or a 429. A 401 is
-    repeated once with a fresh token, whatever the request: a refused request was not processed.
-    """
-
-    def __init__(
-        self, client: RESTClient, chance: Random, *, retries_max: int = RETRIES_MAX,
-        wait: Callable[[float], None] = pause,
-    ) -> None:
+    def __init__(self, client: RESTClient) -> None:
         self._client = client
-        self._chance = chance
-        self._retries_max = retries_max
-        self._wait = wait
 
     def request(
         self, method: str, path: str, params: Query | None = None, body: Body | None = None
     ) -> dict[str, Any]:
         """Return the answer's body; raises a VenueError for everything else."""
-        retries = self._retries_max if is_repeatable(method, path) else 0
-        for attempt in range(retries):
-            try:
-                return self._signed_twice(method, path, params, body)
-            except (VenueUnavailable, RateLimited):
-                self._wait(self._chance.uniform(0, BACKOFF_S * 2**attempt))
-        return self._signed_twice(method, path, params, body)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._client.session.close()
-
-    def _signed_twice(self, method: str, path: str, params: Query | None, body: Body | None) -> dict[str, Any]:
-        try:
-            return self._once(method, path, params, body)
-        except TokenRefused:
-            return self._once(method, path, params, body)
-
-    def _once(self, method: str, path: str, params: Query | None, body: Body | None) -> dict[str, Any]:
         asked = f"{method} {path}"
         try:
             answer = self._send(method, path, dict(params or {}), body)
@@ -108,6 +78,10 @@ class SdkTransport:
         if not isinstance(answer, dict):
             raise VenueUnavailable(f"{asked} was answered with a JSON {type(answer).__name__}, not an object")
         return answer
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.session.close()
 
     def _send(self, method: str, path: str, params: dict[str, Any], body: Body | None) -> Any:
         match method:
@@ -123,7 +97,9 @@ class SdkTransport:
                 raise ConfigurationError(f"method {method} is not one of GET, POST, PUT, DELETE")
 
 
-def open_transport(host: str, signer: TokenSigner | None, venue: VenueName, chance: Random) -> SdkTransport:
+def open_transport(
+    host: str, signer: TokenSigner | None, venue: VenueName, clock: Clock, chance: Random
+) -> RetryingTransport:
     """Return a transport to the host ("name:port", no scheme); raises ConfigurationError for a forbidden one.
 
     Only `live`, `paper` and `sandbox` may leave this machine, and `live` must: a rehearsal is no live evidence.
@@ -138,7 +114,7 @@ def open_transport(host: str, signer: TokenSigner | None, venue: VenueName, chan
     client = SigningClient(host, signer)
     if loopback:
         client.session.mount(f"https://{host}/", LoopbackAdapter())
-    return SdkTransport(client, chance)
+    return RetryingTransport(PacedTransport(SdkTransport(client), clock), chance, pause)
 
 
 def is_loopback(host: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import assert_never
 
 from trading_core.advanced_trade.wire_states import meaning, status_of, time_in_force_of
@@ -25,14 +25,23 @@ BOOK_EVERY_NS = NS // 10  # ten looks at each book a second, about what level2 p
 
 
 class InProcessFeed:
-    """Events of one account straight from the exchange. It alone advances the exchange, so none is missed."""
+    """Events of one account straight from the exchange. It alone advances the exchange, so none is missed.
+
+    `muted_orders` are orders that the venue's user channel keeps silent about: a fault.
+    """
 
     def __init__(
-        self, exchange: LocalExchange, clock: Clock, account_id: str, book_every_ns: int = BOOK_EVERY_NS
+        self,
+        exchange: LocalExchange,
+        clock: Clock,
+        account_id: str,
+        muted_orders: Collection[str] = (),
+        book_every_ns: int = BOOK_EVERY_NS,
     ) -> None:
         self._exchange = exchange
         self._clock = clock
         self._account_id = account_id
+        self._muted_orders = muted_orders
         self._book_every_ns = book_every_ns
         self._wanted: tuple[str, ...] = ()
         self._pending: list[AnyEvent] = []
@@ -81,7 +90,7 @@ class InProcessFeed:
                 case BookChanged() | TradePrinted():
                     self._pending.append(event)
                 case OrderChanged(account_id=account_id, order=order):
-                    if account_id == self._account_id:
+                    if account_id == self._account_id and order.order_id not in self._muted_orders:
                         self._pending.append(OrderReported(ts_ns=event.ts_ns, order=venue_order_of(order)))
                 case FillMade() | FundingPaid():
                     pass  # the user channel has no event of its own for these: they are read over REST
