@@ -122,7 +122,8 @@ def judge_time_in_spec(criterion: Criterion, seen: SliceObservation) -> Finding:
 
 def judge_exercised(seen: ExercisedObservation) -> Finding:
     """Return whether the effect was provoked and seen; not provoked is no answer, not seen is a failure."""
-    left = f": {', '.join(seen.missing)}" if seen.missing else ""
+    left = f" for {', '.join(seen.missing)}" if seen.missing else ""
+    left += f": {seen.detail}" if seen.detail else ""
     if not seen.was_provoked:
         words = f"it was not provoked{left}"
         return Finding(outcome=Outcome.INCONCLUSIVE, reason=Reason.INSUFFICIENT_COVERAGE, detail=words)
@@ -130,9 +131,9 @@ def judge_exercised(seen: ExercisedObservation) -> Finding:
         words = f"it was provoked and not seen{left}"
         return Finding(outcome=Outcome.FAIL, reason=Reason.INVARIANT_BROKEN, detail=words)
     if seen.missing:
-        words = f"it was seen, but not for {', '.join(seen.missing)}"
+        words = f"it was seen, but not{left}"
         return Finding(outcome=Outcome.INCONCLUSIVE, reason=Reason.INSUFFICIENT_COVERAGE, detail=words)
-    return Finding(outcome=Outcome.PASS, reason=Reason.EXERCISED, detail="it was provoked and seen")
+    return Finding(outcome=Outcome.PASS, reason=Reason.EXERCISED, detail=f"it was provoked and seen{left}")
 
 
 def judge_completeness(seen: CompletenessObservation) -> Finding:
@@ -171,10 +172,13 @@ def judge_readiness(criterion: Criterion, seen: ReadinessObservation, context: G
         if seen.holds is None:
             return Finding(outcome=Outcome.NO_DATA, reason=Reason.ALL_NULL, detail="it has no answer")
         if not seen.holds:
-            return Finding(outcome=Outcome.FAIL, reason=Reason.INVARIANT_BROKEN, detail="it does not hold")
-        return Finding(outcome=Outcome.PASS, reason=Reason.INVARIANT_HOLDS, detail="it holds")
+            words = seen.detail or "it does not hold"
+            return Finding(outcome=Outcome.FAIL, reason=Reason.INVARIANT_BROKEN, detail=words)
+        words = seen.detail or "it holds"
+        return Finding(outcome=Outcome.PASS, reason=Reason.INVARIANT_HOLDS, detail=words)
     if seen.value is None:
-        return Finding(outcome=Outcome.NO_DATA, reason=Reason.ALL_NULL, detail="it has no value")
+        words = seen.detail or "it has no value"
+        return Finding(outcome=Outcome.NO_DATA, reason=Reason.ALL_NULL, detail=words)
     return _within(criterion, seen, abs(seen.value), criterion.limit)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from trading_core.gate.evidence import CompositionObservation, RateObservation, Tally
 from trading_core.gate.outcomes import Outcome, Reason
@@ -160,11 +160,12 @@ def _rate_shortfall(criterion: Criterion, pooled: Tally, context: GateContext) -
     more = max(more, (criterion.n_min or 0) - pooled.n)
     prior = context.attempts.get(criterion.name)
     made = pooled.n - (prior.pooled.n if prior else 0)
+    words = f"{more} more {'order is' if more == 1 else 'orders are'} needed"
     if not context.trading_window_s or made <= 0:
-        return Shortfall(unit="orders", more=more, sentence=f"{more} more orders are needed")
-    hours = (Decimal(more * context.trading_window_s) / (made * SECONDS_PER_HOUR)).quantize(Decimal("0.01"))
-    words = f"{more} more orders are needed, {text(hours)} h at the observed rate"
-    return Shortfall(unit="orders", more=more, hours=hours, sentence=words)
+        return Shortfall(unit="orders", more=more, sentence=words)
+    exact = Decimal(more * context.trading_window_s) / (made * SECONDS_PER_HOUR)
+    hours = exact.quantize(Decimal("0.01"), ROUND_CEILING)
+    return Shortfall(unit="orders", more=more, hours=hours, sentence=f"{words}, {text(hours)} h at this rate")
 
 
 def _rate_text(criterion: Criterion, pooled: Tally, seen: RateObservation) -> str:
