@@ -82,7 +82,7 @@ class TraceBuilder:
                 pass
 
     def finish(self) -> tuple[tuple[Trace, ...], tuple[FillStep, ...], tuple[SizedDownRow, ...]]:
-        """Return the traces, the fills that belong to none of them, and the rows of sized_down_events; may be called again."""
+        """Return the traces, the fills that belong to none of them and the rows of sized_down_events; repeatable."""
         orphans: list[FillStep] = []
         for draft in self._drafts:
             draft.fills.clear()

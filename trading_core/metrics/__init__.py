@@ -1,0 +1,1 @@
+"""From artifacts and events to the observations that the gate judges."""
