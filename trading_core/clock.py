@@ -110,7 +110,8 @@ def iso(ts_ns: int) -> str:
     >>> iso(0)
     '1970-01-01T00:00:00.000000Z'
     """
-    return to_datetime(ts_ns).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: its %Y has no leading zeros, and the venue's "never" is the year 1.
+    return to_datetime(ts_ns).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def from_iso(text: str) -> int:

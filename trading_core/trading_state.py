@@ -53,8 +53,8 @@ def state_after(records: Iterable[StateRecord]) -> TradingState:
 class TradingGuard:
     """Holds the state of one account in a file; every process of the account reads the same file.
 
-    A missing or empty file is a first start: REDUCE_ONLY. A file that cannot be read, or that was removed, is a latched kill:
-    HALTED, until an operator loosens the state, also if the file is readable again.
+    A missing or empty file is a first start: REDUCE_ONLY. A file that cannot be read, or that was removed, is a
+    latched kill: HALTED, until an operator loosens the state, also if the file is readable again.
     """
 
     def __init__(self, path: Path, now_ns: Callable[[], int]) -> None:
