@@ -73,7 +73,7 @@ class Ledger:
         product that has no opening mark.
         """
         self.products = {product.product_id: product for product in products}
-        self._accounts: dict[str, Decimal] = defaultdict(lambda: ZERO)
+        self._accounts: dict[str, Decimal] = {}
         self._sizes: dict[str, Size] = dict.fromkeys(self.products, ZERO)
         self._marks: dict[str, Price] = {}
         self._fills: dict[str, Fill] = {}
@@ -160,7 +160,7 @@ class Ledger:
         product, size = self._product(product_id), self._sizes[product_id]
         if size == 0:
             return Position(ZERO, ZERO)
-        return Position(size, self._accounts[f"position:{product_id}"] / (size * product.contract_size))
+        return Position(size, self._balance(f"position:{product_id}") / (size * product.contract_size))
 
     def mark_of(self, product_id: str) -> Price | None:
         """Return the price that the product is valued at; the first fill's if it was never marked."""
@@ -181,16 +181,16 @@ class Ledger:
     def unrealized(self, product_id: str | None = None) -> Notional:
         """Return what closing at the marks would gain, before fees."""
         chosen = self.products if product_id is None else (product_id,)
-        return sum((self._value(pid) - self._accounts[f"position:{pid}"] for pid in chosen), ZERO)
+        return sum((self._value(pid) - self._balance(f"position:{pid}") for pid in chosen), ZERO)
 
     def transfers(self) -> Notional:
         """Return money moved in minus money moved out."""
-        return -self._accounts[TRANSFERS]
+        return -self._balance(TRANSFERS)
 
     @property
     def opening_equity(self) -> Notional:
         """Return what the account was worth when the books were opened."""
-        return -self._accounts[OPENING]
+        return -self._balance(OPENING)
 
     def totals(self) -> Totals:
         """Return all terms of the equity identity at once."""
@@ -205,11 +205,11 @@ class Ledger:
 
     def cash(self) -> Notional:
         """Return all money, at par."""
-        return sum((self._accounts[f"cash:{currency}"] for currency in sorted(PAR_CURRENCIES)), ZERO)
+        return sum((self._balance(f"cash:{currency}") for currency in sorted(PAR_CURRENCIES)), ZERO)
 
     def equity(self) -> Notional:
         """Return what the account is worth at the marks: money, holdings, and open gains of futures."""
-        held = (self._value(pid) + self._accounts[f"settlement:{pid}"] for pid in self.products)
+        held = (self._value(pid) + self._balance(f"settlement:{pid}") for pid in self.products)
         return self.cash() + sum(held, ZERO)
 
     def check(self) -> None:
@@ -261,7 +261,7 @@ class Ledger:
 
     def _closing_part(self, product_id: str, signed: Size) -> tuple[Size, Notional]:
         """Return how much of the signed size closes what is held, and the cost that leaves the position with it."""
-        size, cost = self._sizes[product_id], self._accounts[f"position:{product_id}"]
+        size, cost = self._sizes[product_id], self._balance(f"position:{product_id}")
         if size == 0 or (size > 0) == (signed > 0):
             return ZERO, ZERO
         if abs(signed) >= abs(size):
@@ -276,13 +276,16 @@ class Ledger:
 
     def _total(self, kind: str, product_id: str | None) -> Notional:
         chosen = self.products if product_id is None else (product_id,)
-        return sum((self._accounts[f"{kind}:{pid}"] for pid in chosen), ZERO)
+        return sum((self._balance(f"{kind}:{pid}") for pid in chosen), ZERO)
+
+    def _balance(self, account: str) -> Decimal:
+        return self._accounts.get(account, ZERO)
 
     def _post(self, *lines: tuple[str, Decimal]) -> None:
         if (total := sum((amount for _, amount in lines), ZERO)) != 0:
             raise InvariantBroken(f"an entry is off by {total}: {lines}")
         for account, amount in lines:
-            self._accounts[account] += amount
+            self._accounts[account] = self._balance(account) + amount
 
     def _product(self, product_id: str) -> Product:
         if (product := self.products.get(product_id)) is None:
