@@ -1,0 +1,204 @@
+"""The local exchange on a loopback port: REST and WebSocket on one asyncio loop, which alone touches the exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from aiohttp import web
+
+from trading_core.advanced_trade.channels_hub import StreamHub
+from trading_core.advanced_trade.gateway import BODY_BYTES_MAX, Gateway
+from trading_core.advanced_trade.gateway_http import Fate, Request
+from trading_core.advanced_trade.keys import KeyRegistry
+from trading_core.advanced_trade.server_config import ReadyLine, ServeConfig
+from trading_core.advanced_trade.server_control import add_control_routes
+from trading_core.advanced_trade.server_sockets import HOST_PATHS, StreamEndpoint
+from trading_core.clock import Clock, SystemClock, VirtualClock
+from trading_core.errors import ConfigurationError
+from trading_core.local_exchange.exchange import LocalExchange
+
+log = logging.getLogger(__name__)
+
+PUMP_S = 0.02
+# A request acts at most this much (real time) after the moment that the exchange was last moved to.
+STALE_NS = 2_000_000
+PARENT_CHECK_S = 0.5
+SHUTDOWN_S = 2.0
+
+
+class VenueServer:
+    """One venue behind one port. Use it inside `running`, on the loop that it shall live on."""
+
+    def __init__(self, config: ServeConfig, keys: KeyRegistry) -> None:
+        self.config = config
+        start_ns = config.exchange.start_ns
+        self.clock: Clock = VirtualClock(start_ns) if config.is_manual else SystemClock(config.speed, start_ns)
+        self.exchange = LocalExchange(config.exchange)
+        self.gateway = Gateway(self.exchange, keys, config.gateway)
+        self.hub = StreamHub(self.gateway, config.streams)
+        self._stepped_ns = -STALE_NS
+        self._has_step_ahead = False
+
+    def step(self) -> None:
+        """Move the exchange to now and queue what happened for all sockets."""
+        self._has_step_ahead = False
+        self._stepped_ns = self._real_ns()
+        self.hub.advance(self.clock.now_ns(), self._stepped_ns)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[ReadyLine]:
+        """Listen while the context lasts; raises ConfigurationError if the port is busy."""
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        sockets = StreamEndpoint(self.hub, self._real_ns)
+        for path in HOST_PATHS:
+            app.router.add_get(path, sockets.handle)
+        if self.config.has_control:
+            add_control_routes(app, self)
+        app.router.add_route("*", "/{path:.*}", self._rest)
+        runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        await runner.setup()
+        pump = None
+        try:
+            port = await _listen(runner, self.config.host, self.config.port)
+            pump = asyncio.create_task(self._pump())
+            yield ReadyLine.of(self.config.host, port, os.getpid())
+        finally:
+            sockets.end_all()
+            if pump is not None:
+                pump.cancel()
+                await asyncio.gather(pump, return_exceptions=True)
+            await runner.cleanup()
+
+    async def _pump(self) -> None:
+        while True:
+            self.step()
+            await asyncio.sleep(PUMP_S)
+
+    async def _rest(self, request: web.Request) -> web.StreamResponse:
+        body = await request.read()
+        if self._real_ns() - self._stepped_ns > STALE_NS:
+            self.step()
+        response = self.gateway.handle(
+            Request(
+                method=request.method,
+                path=request.path,
+                query=tuple(request.query.items()),
+                headers={name.lower(): value for name, value in request.headers.items()},
+                body=body,
+                host=request.headers.get("host", ""),
+                remote=request.remote or "",
+            )
+        )
+        if request.method != "GET" and not self._has_step_ahead:
+            self._has_step_ahead = True
+            asyncio.get_running_loop().call_soon(self.step)
+        if response.delay_ms:
+            await asyncio.sleep(response.delay_ms / 1_000)
+        if response.fate is Fate.RESET:
+            if request.transport is not None:
+                request.transport.abort()
+            raise ConnectionResetError("fault plan: the connection is reset")
+        headers = {"Content-Type": response.content_type, **response.headers}
+        return web.Response(status=response.status, body=response.body, headers=headers)
+
+    def _real_ns(self) -> int:
+        return SystemClock().stopwatch_ns()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError as e:
+        if e.errno == errno.EADDRINUSE:
+            raise ConfigurationError(f"port {port} on {host} is busy: choose another one, or 0 for any") from e
+        raise ConfigurationError(f"cannot listen on {host}:{port} ({e.strerror}): choose another address") from e
+    address = runner.addresses[0]
+    return int(address[1])
+
+
+def serve(config: ServeConfig, keys: KeyRegistry | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or the end of the parent. Raises ConfigurationError if it cannot start.
+
+    Once it listens it writes one ReadyLine to the ready file or, without one, to stdout.
+    """
+    if keys is None and config.keys_file is None:
+        raise ConfigurationError("the server has no keys: name a keys_file")
+    registry = keys if keys is not None else KeyRegistry.load(config.keys_file or Path())
+    asyncio.run(_serve(config, registry))
+
+
+async def _serve(config: ServeConfig, keys: KeyRegistry) -> None:
+    loop = asyncio.get_running_loop()
+    is_over = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, is_over.set)
+    if config.ends_with_stdin:
+        loop.add_reader(sys.stdin.fileno(), _end_at_eof, is_over)
+    async with VenueServer(config, keys).running() as ready:
+        _announce(ready, config.ready_file)
+        if config.parent_pid:
+            watch = asyncio.create_task(_watch_parent(config.parent_pid, is_over))
+            await is_over.wait()
+            watch.cancel()
+        else:
+            await is_over.wait()
+
+
+def _announce(ready: ReadyLine, ready_file: Path | None) -> None:
+    line = ready.model_dump_json() + "\n"
+    if ready_file is None:
+        sys.stdout.write(line)
+        sys.stdout.flush()
+        return
+    part = ready_file.with_suffix(ready_file.suffix + ".part")
+    part.write_text(line, encoding="utf-8")
+    part.replace(ready_file)
+
+
+def _end_at_eof(is_over: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 4_096):
+        is_over.set()
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+
+
+async def _watch_parent(pid: int, is_over: asyncio.Event) -> None:
+    while _is_alive(pid):
+        await asyncio.sleep(PARENT_CHECK_S)
+    log.warning("parent_ended", extra={"pid": pid})
+    is_over.set()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    """Serve as the configuration file named on the command line says; returns the exit code."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m trading_core.advanced_trade.server CONFIG.json\n")
+        return 2
+    try:
+        serve(ServeConfig.load(Path(arguments[0])))
+    except ConfigurationError as e:
+        sys.stderr.write(f"{e}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
