@@ -39,9 +39,9 @@ class LineStatus:
     """Whether a connection came up for the first time, or why it never will."""
 
     settled: threading.Event = field(default_factory=threading.Event)
+    was_up: bool = False
     is_up: bool = False
     last_failure: str = ""
-    is_given_up: bool = False
 
 
 class StreamFeed:
@@ -61,6 +61,7 @@ class StreamFeed:
         chance: Random,
         tighten: Callable[[str], None],
         inbox_events_max: int = INBOX_EVENTS_MAX,
+        start_within_s: float = START_WITHIN_S,
     ) -> None:
         self._market_url = market_url
         self._user_url = user_url
@@ -69,6 +70,7 @@ class StreamFeed:
         self._chance = chance
         self._tighten = tighten
         self._inbox = Inbox(clock, tighten, inbox_events_max)
+        self._start_within_s = start_within_s
         self._status: dict[str, LineStatus] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -86,8 +88,8 @@ class StreamFeed:
         )
         self._thread.start()
         for name, status in self._status.items():
-            status.settled.wait(START_WITHIN_S)
-            if not status.is_up:
+            status.settled.wait(self._start_within_s)
+            if not status.was_up:
                 self.close()
                 raise VenueUnavailable(f"the {name} stream did not come up: {status.last_failure or 'no answer'}")
 
@@ -144,14 +146,13 @@ class StreamFeed:
                 refusals = refusals + 1 if isinstance(e, SubscriptionRefused) else 0
                 self._went_down(line, e)
             await asyncio.sleep(self._backoff_s(failures))
-        status.is_given_up = True
         status.settled.set()
         self._report(line, StreamState.DISCONNECTED, f"given up: {status.last_failure}")
         self._tighten(f"the {line.name} stream was given up: {status.last_failure}")
 
     def _came_up(self, line: Line) -> None:
         status = self._status[line.name]
-        status.is_up = True
+        status.was_up = status.is_up = True
         self._report(line, StreamState.CONNECTED, line.url)
         status.settled.set()
 

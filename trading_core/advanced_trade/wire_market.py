@@ -92,10 +92,10 @@ class Grid:
 
     def _scaled(self, text: str) -> int:
         head, _, tail = text.partition(".")
-        try:
-            return int(head + tail[: self.places].ljust(self.places, "0"))
-        except ValueError as e:
-            raise SchemaDrift(f"{text!r} is not a plain decimal number") from e
+        digits = head + tail[: self.places].ljust(self.places, "0")
+        if not (head and digits.isdecimal()):
+            raise SchemaDrift(f"{text!r} is not a plain decimal number")
+        return int(digits)
 
 
 def book_of(body: ProductBookBody, product: Product) -> BookSnapshot:
