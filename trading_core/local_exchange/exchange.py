@@ -3,30 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
+from decimal import Decimal
+from functools import partial
 
+from trading_core.clock import NS
+from trading_core.errors import ConfigurationError
 from trading_core.events import BookChanged
+from trading_core.local_exchange import checks, history, setup
+from trading_core.local_exchange.calendar_ny import margin_window
 from trading_core.local_exchange.config import ExchangeConfig
+from trading_core.local_exchange.desk import IMMEDIATE, Desk
+from trading_core.local_exchange.editing import EDITS_KEPT, check_edit, refused
+from trading_core.local_exchange.fees import HOUR_NS, FeeBook
+from trading_core.local_exchange.futures import USD, FuturesBook
+from trading_core.local_exchange.ids import Ids
+from trading_core.local_exchange.ledger import Ledger
+from trading_core.local_exchange.live_members import funding_rate, live_members
+from trading_core.local_exchange.market import Walk
 from trading_core.local_exchange.model import (
     Balance,
     BookView,
     CancelResult,
     DayStats,
+    Edit,
     EditResult,
     ExchangeCandle,
     ExchangeEvent,
     ExchangeFill,
     ExchangeOrder,
     FeeSummary,
+    FundingPaid,
     FuturesPosition,
     FuturesSummary,
     MarginWindow,
     MarketTrade,
     NewOrder,
+    OrderConfig,
     PreviewResult,
     Refusal,
+    WireStatus,
 )
+from trading_core.local_exchange.preview import preview_of
+from trading_core.local_exchange.timeline import Timeline
 from trading_core.money import Price, Size
-from trading_core.products import Product
+from trading_core.orders import Side
+from trading_core.products import Product, ProductType
 
 
 class LocalExchange:
@@ -38,13 +60,31 @@ class LocalExchange:
     """
 
     def __init__(self, config: ExchangeConfig) -> None:
+        if len({account.account_id for account in config.accounts}) != len(config.accounts):
+            raise ConfigurationError("two accounts of the exchange have the same id: rename one")
         self.config = config
+        self._listings = setup.listings_of(config)
+        self._markets = {name: setup.market_of(config, row) for name, row in self._listings.items()}
+        products = [row.product for row in self._listings.values()]
+        currencies = {p.quote_currency for p in products} | {
+            p.base_currency for p in products if p.product_type is ProductType.SPOT
+        }
+        self._ledger = Ledger(config.accounts, currencies)
+        self._futures = FuturesBook(self._ledger, self._listings)
+        self._fees = {a.account_id: FeeBook(a, config.fee_tiers) for a in config.accounts}
+        self._ids = Ids(config.seed)
+        self._desk = Desk(
+            config, self._markets, self._ledger, self._futures, self._fees, self._ids, self._initial_rate
+        )
+        self._timeline = Timeline(config.start_ns, self._markets, self._desk, config.faults)
+        self._requests = 0
+        self._schedule()
 
     # ── time ────────────────────────────────────────────────────────────────────────────────────
     @property
     def now_ns(self) -> int:
         """Return the exchange's time; without any clock offset fault."""
-        raise NotImplementedError
+        return self._timeline.now_ns
 
     def advance(
         self, to_ns: int, wanted_products: Sequence[str] = (), book_every_ns: int | None = None
@@ -56,132 +96,301 @@ class LocalExchange:
         last returned for the product; the first one is a snapshot. They come every `book_every_ns` (None: only
         once, at `to_ns`) and, if the book differs, at `to_ns`. A moment in the past returns what is pending.
         """
-        raise NotImplementedError
+        return self._timeline.advance(to_ns, frozenset(wanted_products), book_every_ns)
 
     def next_event_ns(self, limit_ns: int) -> int:
         """Return when an account's order, stop, end time or funding next acts, at most the limit."""
-        raise NotImplementedError
+        return self._timeline.next_event_ns(limit_ns)
 
     # ── orders ──────────────────────────────────────────────────────────────────────────────────
     def create_order(self, account_id: str, request: NewOrder) -> ExchangeOrder | Refusal:
         """Place an order now. A client order id that the account used before returns that order, unchanged."""
-        raise NotImplementedError
+        known = self._desk.find(account_id, request.client_order_id)
+        if known is not None:
+            is_refused = self.config.compat.duplicate_client_order_id_is_rejected
+            return checks.same("DUPLICATE_CLIENT_ORDER_ID") if is_refused else copy(known)
+        self._requests += 1
+        injected = checks.injected(self.config.faults, request.product_id, self._requests - 1)
+        if injected is not None:
+            return injected
+        drafted = self._draft(account_id, request)
+        if isinstance(drafted, Refusal):
+            return drafted
+        order = self._desk.place(drafted[0])
+        if request.end_ns is not None and request.config.has_end_time and order.status.is_live:
+            self._timeline.at(request.end_ns, partial(self._expire, order))
+        return copy(order)
 
     def preview(self, account_id: str, request: NewOrder) -> PreviewResult:
         """Tell what would happen to the order, changing nothing; the client order id is ignored."""
-        raise NotImplementedError
+        return preview_of(self._draft(account_id, request), request, self._markets.get(request.product_id))
 
     def cancel(self, account_id: str, order_ids: Sequence[str]) -> list[CancelResult]:
         """Cancel each order at once; one result per id, in the order given."""
-        raise NotImplementedError
+        return [self._cancel(account_id, order_id) for order_id in order_ids]
 
     def edit(self, account_id: str, order_id: str, price: Price, size: Size) -> EditResult:
         """Replace price and total size of an open limit order; a smaller size keeps the place in the queue."""
-        raise NotImplementedError
+        answer = self.edit_preview(account_id, order_id, price, size)
+        if answer.success:
+            order = self._desk.orders[order_id]
+            order.edits = (*order.edits, Edit(price, size, self.now_ns))[-EDITS_KEPT:]
+            self._desk.replace(order, price, size)
+        return answer
 
     def edit_preview(self, account_id: str, order_id: str, price: Price, size: Size) -> EditResult:
         """Tell what `edit` would answer, changing nothing."""
-        raise NotImplementedError
+        found = self._desk.orders.get(order_id)
+        order = found if found is not None and found.account_id == account_id else None
+        listing = None if order is None else self._listings[order.request.product_id]
+        answer = check_edit(order, listing, price, size)
+        if not answer.success or order is None:
+            return answer
+        changed = copy(order)
+        changed.limit_price, changed.size = price, size
+        walk = self._desk.walk(changed)
+        if order.request.post_only and (walk.slices or walk.meets_own):
+            return refused("INVALID_EDITED_PRICE", "PREVIEW_INVALID_LIMIT_PRICE_POST_ONLY")
+        short = self._desk.required_hold(changed) - order.hold > self._free(changed)
+        if short:
+            return refused("COMMANDER_REJECTED_EDIT_ORDER", "PREVIEW_INSUFFICIENT_FUND")
+        return answer
 
     def close_position(
         self, account_id: str, client_order_id: str, product_id: str, size: Size | None = None
     ) -> ExchangeOrder | Refusal:
         """Close a futures position (or `size` contracts of it) by a market order."""
-        raise NotImplementedError
+        held = self._futures.contracts(account_id, product_id)
+        if held == 0 or (size is not None and size > abs(held)):
+            return checks.NOT_CLOSABLE
+        request = NewOrder(
+            client_order_id=client_order_id,
+            product_id=product_id,
+            side=Side.SELL if held > 0 else Side.BUY,
+            config=OrderConfig.MARKET_IOC,
+            base_size=abs(held) if size is None else size,
+            reduce_only=True,
+        )
+        return self.create_order(account_id, request)
 
     def order(self, account_id: str, order_id: str) -> ExchangeOrder:
         """Return one order of the account; KeyError if there is none."""
-        raise NotImplementedError
+        order = self._desk.orders[order_id]
+        if order.account_id != account_id:
+            raise KeyError(order_id)
+        return copy(order)
 
     def orders(self, account_id: str) -> list[ExchangeOrder]:
         """Return all orders of the account, newest first."""
-        raise NotImplementedError
+        return [copy(o) for o in reversed(self._desk.orders.values()) if o.account_id == account_id]
 
     def open_orders(self, account_id: str) -> list[ExchangeOrder]:
         """Return the orders that may still trade, newest first."""
-        raise NotImplementedError
+        return [copy(order) for order in reversed(self._desk.live[account_id].values())]
 
     def fills(self, account_id: str) -> list[ExchangeFill]:
         """Return all fills of the account, newest first."""
-        raise NotImplementedError
+        return [fill for fill in reversed(self._desk.fills) if fill.account_id == account_id]
 
     # ── accounts ────────────────────────────────────────────────────────────────────────────────
     def account_ids(self) -> tuple[str, ...]:
         """Return the accounts of the configuration."""
-        raise NotImplementedError
+        return tuple(account.account_id for account in self.config.accounts)
 
     def portfolio_id(self, account_id: str) -> str:
         """Return the uuid of the account's one portfolio."""
-        raise NotImplementedError
+        return self._ids.of("portfolio", account_id)
 
     def user_id(self, account_id: str) -> str:
         """Return the uuid of the account's user."""
-        raise NotImplementedError
+        return self._ids.of("user", account_id)
 
     def balances(self, account_id: str) -> list[Balance]:
         """Return every currency that the account has or the products use, by name."""
-        raise NotImplementedError
+        return [
+            Balance(
+                currency,
+                self._ledger.available(account_id, currency),
+                self._ledger.hold(account_id, currency),
+                self._ids.of("wallet", account_id, currency),
+            )
+            for currency in self._ledger.currencies(account_id)
+        ]
 
     def fee_summary(self, account_id: str) -> FeeSummary:
         """Return the fee tier now and the trailing 30-day volume and fees."""
-        raise NotImplementedError
+        return self._fees[account_id].summary(self.now_ns)
 
     def positions(self, account_id: str) -> list[FuturesPosition]:
         """Return the futures positions that are not flat, by product."""
-        raise NotImplementedError
+        return self._futures.positions(account_id, self._marks(), self.now_ns)
 
     def futures_summary(self, account_id: str) -> FuturesSummary:
         """Return balances and margin of the futures account, under both windows' rates."""
-        raise NotImplementedError
+        window = margin_window(self.now_ns).window
+        return self._futures.summary(account_id, self._marks(), window, self.now_ns)
 
-    def margin_window(self, is_opted_in: bool = False) -> MarginWindow:
-        """Return the margin window now, for accounts with or without intraday margin."""
-        raise NotImplementedError
+    def margin_window(self) -> MarginWindow:
+        """Return the margin window now: a fact of the New York clock, the same for every account."""
+        return margin_window(self.now_ns)
 
     def set_intraday_margin(self, account_id: str, is_opted_in: bool) -> None:
         """Opt the account in to intraday margin, or out of it."""
-        raise NotImplementedError
+        self._futures.set_intraday(account_id, is_opted_in)
 
     def intraday_margin(self, account_id: str) -> bool:
         """Tell whether the account opted in to intraday margin."""
-        raise NotImplementedError
+        return self._futures.is_intraday(account_id)
 
     # ── market ──────────────────────────────────────────────────────────────────────────────────
     def products(self) -> list[Product]:
         """Return the products of the configuration, in its order."""
-        raise NotImplementedError
+        return [row.product for row in self._listings.values()]
 
     def product(self, product_id: str) -> Product:
         """Return one product; KeyError if the exchange does not list it."""
-        raise NotImplementedError
+        return self._listings[product_id].product
 
     def product_extras(self, product_id: str) -> dict[str, object]:
         """Return the raw wire members of the product, with live prices, day statistics and funding in place."""
-        raise NotImplementedError
+        return live_members(self._listings[product_id], self._markets, self.now_ns)
 
     def book(self, product_id: str, levels: int = 50) -> BookView:
         """Return the best levels of the book now."""
-        raise NotImplementedError
+        market = self._markets[product_id]
+        return BookView(
+            product_id,
+            _levels(market.product, market.ladder(Side.BUY, levels)),
+            _levels(market.product, market.ladder(Side.SELL, levels)),
+            self.last_price(product_id),
+            self.now_ns,
+        )
 
     def book_snapshot(self, product_id: str) -> BookChanged:
         """Return a snapshot that agrees with the last book change that `advance` returned for the product.
 
         A stream that sends this and then applies every later change has the exchange's book.
         """
-        raise NotImplementedError
+        return self._timeline.snapshot(product_id)
 
     def trades(self, product_id: str, limit: int = 100) -> list[MarketTrade]:
         """Return the last public trades, newest first; `maker_side` is the wire's `side`."""
-        raise NotImplementedError
+        market = self._markets[product_id]
+        return [history.trade_of(market, row) for row in history.prints_back(market, limit)]
 
     def candles(self, product_id: str, start_s: int, end_s: int, granularity_s: int) -> list[ExchangeCandle]:
         """Return the bars that start in [start_s, end_s], oldest first, up to the open one."""
-        raise NotImplementedError
+        return history.candles(self._markets[product_id], start_s, end_s, granularity_s)
 
     def day_stats(self, product_id: str) -> DayStats:
         """Return the trailing 24 hours."""
-        raise NotImplementedError
+        return history.day_stats(self._markets[product_id])
 
     def last_price(self, product_id: str) -> Price:
         """Return the price of the last public trade."""
-        raise NotImplementedError
+        market = self._markets[product_id]
+        return market.last_ticks() * market.product.price_increment
+
+    def value_totals(self) -> dict[str, Decimal]:
+        """Return each currency's sum over accounts, venue and fees: what must never change."""
+        return self._ledger.totals()
+
+    # ── parts ───────────────────────────────────────────────────────────────────────────────────
+    def _draft(self, account_id: str, request: NewOrder) -> tuple[ExchangeOrder, Walk] | Refusal:
+        """Return the order as it would be placed and what it would take, or why it is refused."""
+        listing = self._listings.get(request.product_id)
+        if listing is None:
+            return checks.same("INVALID_PRODUCT_ID")
+        if account_id not in self._fees:
+            raise KeyError(account_id)
+        last = self.last_price(request.product_id)
+        refusal = checks.check(request, listing, last, self.now_ns, self.config)
+        if refusal is not None:
+            return refusal
+        order = self._desk.draft(account_id, request)
+        walk = self._desk.walk(order)
+        return self._check_state_of_things(order, walk) or (order, walk)
+
+    def _check_state_of_things(self, order: ExchangeOrder, walk: Walk) -> Refusal | None:
+        request = order.request
+        is_future = self.product(request.product_id).product_type is ProductType.FUTURE
+        if request.reduce_only:
+            held = self._futures.contracts(order.account_id, request.product_id)
+            if held * request.side.sign >= 0 or order.size > abs(held):
+                return checks.same("REDUCE_ONLY_INCREASED_POSITION_SIZE")
+        if len(self._desk.live[order.account_id]) >= self.config.open_orders_max:
+            return checks.TOO_MANY_OPEN_ORDERS
+        needed = self._desk.required_hold(order, walk)
+        if needed > 0 and needed > self._free(order):
+            return checks.INSUFFICIENT_FUNDS if is_future else checks.INSUFFICIENT_FUND
+        takes_now = bool(walk.slices or walk.meets_own)
+        if request.post_only and takes_now:
+            return checks.POST_ONLY_WOULD_TAKE
+        if request.config in IMMEDIATE and not takes_now:
+            return checks.NO_LIQUIDITY
+        return None
+
+    def _free(self, order: ExchangeOrder) -> Decimal:
+        """Return what the account may still tie up in the order's hold currency."""
+        if order.hold_currency == USD:
+            window = margin_window(self.now_ns).window
+            return self._futures.spendable(order.account_id, self._marks(), window)
+        return self._ledger.available(order.account_id, order.hold_currency)
+
+    def _cancel(self, account_id: str, order_id: str) -> CancelResult:
+        order = self._desk.orders.get(order_id)
+        if order is None or order.account_id != account_id:
+            return CancelResult(order_id, False, "UNKNOWN_CANCEL_ORDER")
+        match order.status:
+            case WireStatus.FILLED:
+                return CancelResult(order_id, False, "ORDER_IS_FULLY_FILLED")
+            case WireStatus.CANCELLED:
+                return CancelResult(order_id, False, "DUPLICATE_CANCEL_REQUEST")
+            case WireStatus.EXPIRED | WireStatus.FAILED:
+                return CancelResult(order_id, False, "INVALID_CANCEL_REQUEST")
+            case _:
+                self._desk.end(order, WireStatus.CANCELLED, "User requested cancel")
+                return CancelResult(order_id, True)
+
+    def _initial_rate(self, account_id: str, product_id: str, is_long: bool) -> Decimal:
+        window = margin_window(self.now_ns).window
+        return self._futures.initial_rate(account_id, product_id, is_long, window)
+
+    def _marks(self) -> dict[str, Price]:
+        return {name: self.last_price(name) for name, row in self._listings.items() if row.product.venue == "FCM"}
+
+    # ── timers ──────────────────────────────────────────────────────────────────────────────────
+    def _schedule(self) -> None:
+        first_hour = self.config.start_ns // HOUR_NS * HOUR_NS + HOUR_NS
+        self._timeline.at(first_hour, partial(self._fund, first_hour))
+        call_s = self.config.faults.margin_call_at_s
+        if call_s is not None:
+            self._timeline.at(self.config.start_ns + int(call_s * NS), self._futures.call_margin)
+
+    def _fund(self, hour_ns: int) -> None:
+        for product_id, mark in self._marks().items():
+            rate = funding_rate(self._listings[product_id], hour_ns)
+            for account_id in self._fees:
+                amount = self._futures.fund(account_id, product_id, hour_ns, mark, rate)
+                if amount is not None:
+                    paid = FundingPaid(
+                        ts_ns=self.now_ns,
+                        account_id=account_id,
+                        product_id=product_id,
+                        funding_ns=hour_ns,
+                        rate=rate,
+                        amount=amount,
+                    )
+                    self._desk.events.append(paid)
+        self._timeline.at(hour_ns + HOUR_NS, partial(self._fund, hour_ns + HOUR_NS))
+
+    def _expire(self, order: ExchangeOrder) -> None:
+        if order.status.is_live:
+            is_cancelled = self.config.compat.gtd_ends_as_cancelled
+            status = WireStatus.CANCELLED if is_cancelled else WireStatus.EXPIRED
+            self._desk.end(order, status, "the order reached its end time")
+
+
+def _levels(product: Product, ladder: dict[int, int]) -> tuple[tuple[Price, Size], ...]:
+    tick, lot = product.price_increment, product.base_increment
+    return tuple((ticks * tick, lots * lot) for ticks, lots in ladder.items())

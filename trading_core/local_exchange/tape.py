@@ -54,8 +54,8 @@ class Tape:
         self._tick = float(product.price_increment)
         self._hold = SPREAD_HOLD_S * updates_per_s
         # Path and prints are drawn apart, so that a future takes the very path of its spot product.
-        self._path_key = _key(day, str(seed), model.base)
-        self._print_key = _key(day, str(seed), product.product_id)
+        self._path_key = key_of(day, str(seed), model.base)
+        self._print_key = key_of(day, str(seed), product.product_id)
         self._kept: OrderedDict[int, Minute] = OrderedDict()
 
     def minute(self, minute: int) -> Minute:
@@ -145,5 +145,6 @@ class Tape:
         return lots, rng.random(self.updates_a_minute) < 0.5
 
 
-def _key(*parts: str) -> int:
+def key_of(*parts: str) -> int:
+    """Return a 64-bit key of the words, the same on every machine."""
     return int.from_bytes(hashlib.blake2b("|".join(parts).encode(), digest_size=8).digest(), "big")

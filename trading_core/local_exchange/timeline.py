@@ -1,0 +1,143 @@
+"""How the exchange moves through time: which update, end time, funding hour or fault comes next."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Collection, Mapping
+
+from trading_core.clock import NS
+from trading_core.events import BookChanged, Levels, TradePrinted
+from trading_core.local_exchange.desk import Desk
+from trading_core.local_exchange.faults import FaultPlan
+from trading_core.local_exchange.market import Market
+from trading_core.local_exchange.model import ExchangeEvent
+from trading_core.orders import Side
+
+SHOWN_LEVELS = 60  # of each side in book changes
+
+
+class Timeline:
+    """Advances all markets together and collects what happens."""
+
+    def __init__(self, start_ns: int, markets: Mapping[str, Market], desk: Desk, faults: FaultPlan) -> None:
+        self.now_ns = start_ns
+        self._markets, self._desk = markets, desk
+        self._timers: list[tuple[int, int, Callable[[], None]]] = []
+        self._timer_count = 0
+        self._shown: dict[str, tuple[tuple[int, int], dict[int, int], dict[int, int], int]] = {}
+        self._stale_from_ns: int | None = None
+        self._stale_to_ns: int | None = None
+        if faults.stale_from_s is not None:
+            self._set_stale(start_ns + int(faults.stale_from_s * NS), faults.stale_for_s)
+
+    def at(self, ts_ns: int, action: Callable[[], None]) -> None:
+        """Call the action when time reaches the moment."""
+        self._timer_count += 1
+        heapq.heappush(self._timers, (ts_ns, self._timer_count, action))
+
+    def advance(self, to_ns: int, wanted: Collection[str], book_every_ns: int | None) -> list[ExchangeEvent]:
+        """Move to the moment; see LocalExchange.advance."""
+        while self.now_ns < to_ns:
+            limit = min(to_ns, self._timers[0][0]) if self._timers else to_ns
+            if book_every_ns is not None and wanted:
+                limit = min(limit, (self.now_ns // book_every_ns + 1) * book_every_ns)
+            found = self._next(limit, wanted)
+            if found is not None:
+                update, market = found
+                self._move(max(self.now_ns, update * market.tape.interval_ns))
+                self._desk.step(market, update)
+                continue
+            self._move(limit)
+            for market in self._markets.values():
+                market.skip_to(self._update(market, limit))
+            while self._timers and self._timers[0][0] <= limit:
+                heapq.heappop(self._timers)[2]()
+            if book_every_ns is not None and limit % book_every_ns == 0:
+                self._show_books(wanted)
+        self._show_books(wanted)
+        events, self._desk.events = self._desk.events, []
+        return [e for e in events if not isinstance(e, TradePrinted) or e.product_id in wanted]
+
+    def next_event_ns(self, limit_ns: int) -> int:
+        """Return when something of an account next acts, at most the limit."""
+        limit = min(limit_ns, self._timers[0][0]) if self._timers else limit_ns
+        found = self._next(limit, ())
+        return limit if found is None else max(self.now_ns, found[0] * found[1].tape.interval_ns)
+
+    def snapshot(self, product_id: str) -> BookChanged:
+        """Return the book that was last shown; shows it now if it never was."""
+        if product_id not in self._shown:
+            market = self._markets[product_id]
+            bids, asks = market.ladder(Side.BUY, SHOWN_LEVELS), market.ladder(Side.SELL, SHOWN_LEVELS)
+            self._shown[product_id] = (market.book_version, bids, asks, self.now_ns)
+        _, bids, asks, shown_ns = self._shown[product_id]
+        return BookChanged(
+            ts_ns=shown_ns,
+            product_id=product_id,
+            is_snapshot=True,
+            bids=tuple(bids.items()),
+            asks=tuple(asks.items()),
+        )
+
+    def _next(self, limit_ns: int, wanted: Collection[str]) -> tuple[int, Market] | None:
+        """Return the earliest update of interest up to the limit, and its market."""
+        best: tuple[int, Market] | None = None
+        for product_id, market in self._markets.items():
+            update = market.next_update(self._update(market, limit_ns), product_id in wanted)
+            if update is not None and (best is None or update < best[0]):
+                best = (update, market)
+        return best
+
+    def _move(self, ts_ns: int) -> None:
+        self.now_ns = self._desk.now_ns = ts_ns
+
+    def _update(self, market: Market, ts_ns: int) -> int:
+        """Return the market's update at a moment: it stands still while the feed is stale."""
+        since, until = self._stale_from_ns, self._stale_to_ns
+        if since is not None and ts_ns >= since and (until is None or ts_ns < until):
+            ts_ns = since
+        return max(market.update, ts_ns // market.tape.interval_ns)
+
+    def _set_stale(self, from_ns: int, for_s: float | None) -> None:
+        self._stale_from_ns = from_ns
+        self.at(from_ns, lambda: None)  # so that no step goes past it
+        if for_s is not None:
+            self._stale_to_ns = from_ns + int(for_s * NS)
+            self.at(self._stale_to_ns - 1, self._leap)
+            self.at(self._stale_to_ns, lambda: None)
+
+    def _leap(self) -> None:
+        """Skip what the market did while it stood still for everyone."""
+        for market in self._markets.values():
+            market.skip_to(max(market.update, self.now_ns // market.tape.interval_ns))
+
+    def _show_books(self, wanted: Collection[str]) -> None:
+        for product_id in wanted:
+            market = self._markets[product_id]
+            shown = self._shown.get(product_id)
+            version = market.book_version
+            if shown is not None and shown[0] == version:
+                continue
+            bids, asks = market.ladder(Side.BUY, SHOWN_LEVELS), market.ladder(Side.SELL, SHOWN_LEVELS)
+            self._shown[product_id] = (version, bids, asks, self.now_ns)
+            if shown is None:
+                self._desk.events.append(self.snapshot(product_id))
+                continue
+            bid_changes = _changes(shown[1], bids, is_descending=True)
+            ask_changes = _changes(shown[2], asks, is_descending=False)
+            if bid_changes or ask_changes:
+                change = BookChanged(
+                    ts_ns=self.now_ns,
+                    product_id=product_id,
+                    is_snapshot=False,
+                    bids=bid_changes,
+                    asks=ask_changes,
+                )
+                self._desk.events.append(change)
+
+
+def _changes(before: dict[int, int], after: dict[int, int], is_descending: bool) -> Levels:
+    """Return the absolute sizes of the levels that differ, best first; 0 deletes."""
+    changed = {ticks: lots for ticks, lots in after.items() if before.get(ticks) != lots}
+    changed.update((ticks, 0) for ticks in before if ticks not in after)
+    return tuple(sorted(changed.items(), reverse=is_descending))
