@@ -228,11 +228,12 @@ def mark(number: int, x: float, y: float) -> Markup:
     )
 
 
-def swatch(number: int) -> Markup:
+def swatch(number: int, *, has_line: bool = True) -> Markup:
     """Return the small picture of a series for a legend: its line with its mark."""
-    return Markup(
-        '<svg class="swatch" viewBox="0 0 26 12" aria-hidden="true"><path class="line s{}" d="M1 6H25"/>{}</svg>'
-    ).format(number, mark(number, 13, 6))
+    line = Markup('<path class="line s{}" d="M1 6H25"/>').format(number) if has_line else ""
+    return Markup('<svg class="swatch" viewBox="0 0 26 12" aria-hidden="true">{}{}</svg>').format(
+        line, mark(number, 13, 6)
+    )
 
 
 def _limit(limit: Limit, y: Scale) -> Markup:
