@@ -38,7 +38,8 @@ _stopwatch_ns = SystemClock().stopwatch_ns
 class EventStore:
     """Writes the events of one run. Made by `open`; used by one thread.
 
-    After a StorageError what was appended waits in memory and goes with the next commit that works.
+    After a StorageError what was appended waits in memory and goes with the next commit that works; only an event
+    beyond BACKLOG_EVENTS_MAX is not taken.
     """
 
     def __init__(self, path: Path, run_id: str, engine: Engine, head: Head, epoch: int, options: _Options) -> None:
@@ -52,7 +53,8 @@ class EventStore:
         self._block = OpenBlock()
         self._events: list[dict[str, Any]] = []
         self._blocks: list[dict[str, Any]] = []
-        self._first_waits_since_ns = 0
+        self._waits_since_ns = 0
+        self._has_failed = False
         self._closed_because = ""
 
     @classmethod
@@ -89,7 +91,7 @@ class EventStore:
         """
         if kind not in KINDS:
             raise InvariantBroken(f"an event is an input or a record, kind was {kind!r}")
-        self._require_open()
+        self._require_room()
         seq = self._chain(kind, type(event).__name__, event.ts_ns, encode(event))
         if durable and self._options.is_durable:
             self._commit()
@@ -99,7 +101,7 @@ class EventStore:
 
     def append_tick(self, tick: Tick) -> None:
         """Put a tick into the open block; the chain covers it once the block is cut."""
-        self._require_open()
+        self._require_room()
         if self._block.add(self._chained.seq, tick):
             self._cut_block()
             self._commit_if_due()
@@ -156,13 +158,18 @@ class EventStore:
     def _require_open(self) -> None:
         if self._closed_because:
             raise StorageError(f"{self._closed_because}: nothing can be appended")
+
+    def _require_room(self) -> None:
+        self._require_open()
+        if len(self._events) >= BACKLOG_EVENTS_MAX:
+            self._commit_if_due()
         if len(self._events) >= BACKLOG_EVENTS_MAX:
             waiting = f"{len(self._events)} events wait in memory (limit {BACKLOG_EVENTS_MAX})"
             raise StorageError(f"{waiting} and {self.path} cannot be written: stop and free disk space")
 
     def _chain(self, kind: str, type_name: str, ts_ns: int, payload: bytes) -> int:
         if not self._events:
-            self._first_waits_since_ns = _stopwatch_ns()
+            self._waits_since_ns = _stopwatch_ns()
         seq = self._chained.seq + 1
         link = next_hash(self._chained.hash, kind, payload)
         self._events.append(
@@ -183,13 +190,15 @@ class EventStore:
         )
 
     def _commit_if_due(self) -> None:
-        waited_ns = _stopwatch_ns() - self._first_waits_since_ns
-        if len(self._events) >= COMMIT_EVENTS_MAX or waited_ns >= COMMIT_AFTER_S * NS:
+        is_full = len(self._events) >= COMMIT_EVENTS_MAX and not self._has_failed
+        if is_full or _stopwatch_ns() - self._waits_since_ns >= COMMIT_AFTER_S * NS:
             self._commit()
 
     def _commit(self) -> None:
         if not self._events:
             return
+        # After a failure the next try is one waiting time away, or at the next durable append.
+        self._has_failed, self._waits_since_ns = True, _stopwatch_ns()
         with self._transaction():
             # The head first: it takes the write lock, and shows at once whether we are fenced off.
             self._advance(self._chained, is_sealed=False)
@@ -198,6 +207,7 @@ class EventStore:
                 self._connection.execute(insert(blocks), self._blocks)
         self._committed = self._chained
         self._events, self._blocks = [], []
+        self._has_failed = False
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
