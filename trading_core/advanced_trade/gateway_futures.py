@@ -80,9 +80,8 @@ def set_margin_setting(call: Call) -> Mapping[str, Any]:
 
 
 def get_margin_window(call: Call) -> Mapping[str, Any]:
-    """Answer GetCurrentMarginWindow for the profile asked for."""
-    profile = call.params.get("margin_profile_type", "")
-    window = call.exchange.margin_window(profile == "MARGIN_PROFILE_TYPE_RETAIL_INTRADAY_MARGIN_1")
+    """Answer GetCurrentMarginWindow: the New York clock's, the same for every profile."""
+    window = call.exchange.margin_window()
     return {"margin_window": {"margin_window_type": f"MARGIN_WINDOW_TYPE_{window.window}", "end_time": window.end_ns}}
 
 
