@@ -66,7 +66,7 @@ class Call(msgspec.Struct, kw_only=True):
 
     def limit(self, default: int, most: int = PAGE_MAX) -> int:
         """Return the page size asked for; 0 and absence mean the default."""
-        limit: int = self.params.get("limit", 0)
+        limit = int(self.params.get("limit", 0))  # int64 queries arrive as text
         if limit < 0:
             raise invalid_argument("limit must not be negative")
         return min(limit or default, most)

@@ -52,8 +52,8 @@ class InProcessFeed:
         """Subscribe: the first poll returns the connection's start and a snapshot of each book."""
         now_ns = self._clock.now_ns()
         self._wanted = tuple(p.product_id for p in products)
-        self._absorb(e for e in self._exchange.advance(now_ns, self._wanted) if not isinstance(e, BookChanged))
-        self._pending.append(StreamChanged(ts_ns=now_ns, state=StreamState.CONNECTED, detail="in process"))
+        self._exchange.advance(now_ns, self._wanted)  # the snapshots below agree with the end of this
+        self._pending = [StreamChanged(ts_ns=now_ns, state=StreamState.CONNECTED, detail="in process")]
         self._pending += [self._exchange.book_snapshot(product_id) for product_id in self._wanted]
         self._started_ns, self._heartbeats = now_ns, 0
 
@@ -76,13 +76,14 @@ class InProcessFeed:
         """Move venue time, for a request that takes time; what happens on the way is kept for the next poll."""
         self._clock.wait_until(to_ns)
         now_ns = self._clock.now_ns()
-        self._absorb(self._exchange.advance(now_ns, self._wanted))
-        if self._started_ns is not None:
-            due = (now_ns - self._started_ns) // NS
-            self._pending += [
-                HeartbeatReceived(ts_ns=now_ns, counter=count) for count in range(self._heartbeats + 1, due + 1)
-            ]
-            self._heartbeats = due
+        events = self._exchange.advance(now_ns, self._wanted)
+        if self._started_ns is None:
+            return  # nobody has subscribed
+        self._absorb(events)
+        due = (now_ns - self._started_ns) // NS
+        beats = range(self._heartbeats + 1, due + 1)
+        self._pending += [HeartbeatReceived(ts_ns=now_ns, counter=count) for count in beats]
+        self._heartbeats = due
 
     def _absorb(self, events: Iterable[ExchangeEvent]) -> None:
         for event in events:
