@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from trading_core.events import Event
+from trading_core.events import AnyEvent
 from trading_core.risk import ApprovedOrder
 from trading_core.trading_state import TradingState
 
@@ -65,5 +65,5 @@ Command: TypeAlias = SubmitOrder | CancelOrder | AskOrder | FetchFills | ReadAcc
 class Decisions:
     """The engine's answer to one event: records to store first, then commands to carry out, both in order."""
 
-    records: list[Event] = field(default_factory=list)
+    records: list[AnyEvent] = field(default_factory=list)
     commands: list[Command] = field(default_factory=list)

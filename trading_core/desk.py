@@ -12,7 +12,7 @@ import msgspec
 
 from trading_core.clock import MINUTE_NS, NS
 from trading_core.commands import CancelOrder, Decisions, SubmitOrder, TightenState
-from trading_core.events import CancelRequested, Event, OrderDenied, OrderSubmitted, SignalRaised, SizedDown, StepEnded
+from trading_core.events import AnyEvent, CancelRequested, OrderDenied, OrderSubmitted, SignalRaised, SizedDown, StepEnded
 from trading_core.ledger import Ledger
 from trading_core.market import LEVELS_OF_DEPTH, OrderBook
 from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size, floor_to
@@ -37,7 +37,8 @@ class Desk:
         self.opening_positions: dict[str, Size] = {}
         self.state = TradingState.REDUCE_ONLY
         self.now_ns = 0
-        self.day_start_equity: Notional = ZERO
+        self.opening_marks: dict[str, Price] = {}
+        self.day_start_pnl: Notional = ZERO
         self.margin_utilization = ZERO
         self.is_stream_up = False
         self.steps_ended: dict[str, StepEnded] = {}
@@ -67,6 +68,20 @@ class Desk:
     def equity(self) -> Notional:
         """Return the account's equity by our books; zero before the first reading."""
         return ZERO if self.ledger is None else self.ledger.equity()
+
+    def pnl(self) -> Notional:
+        """Return what this run has made since its start: what was held before does not count, up or down."""
+        if self.ledger is None:
+            return ZERO
+        before = ZERO
+        for product_id, mark in self.opening_marks.items():
+            product, now = self.products[product_id], self.ledger.mark_of(product_id) or mark
+            before += product.notional(self.opening_positions.get(product_id, ZERO), now - mark)
+        return self.ledger.equity() - self.ledger.opening_equity - before
+
+    def day_pnl(self) -> Notional:
+        """Return what this run has made since 00:00 UTC: realized, unrealized, fees and funding."""
+        return self.pnl() - self.day_start_pnl
 
     def depth(self, product_id: str, taker: Side) -> Depth:
         """Return the notional that a taker of this side would meet."""
@@ -122,7 +137,7 @@ class Desk:
             resting_exit_size=sum((o.leaves for o in same_side if self._is_exit(o.intent)), ZERO),
             aggregate_exposure=self.exposure(),
             equity=self.equity(),
-            day_pnl=self.equity() - self.day_start_equity,
+            day_pnl=self.day_pnl(),
             open_orders=len(self.orders.live()),
             orders_last_minute=len(self._sent_ns),
             has_unresolved=any(o.status is OrderStatus.OUTCOME_UNKNOWN for o in live),
@@ -197,7 +212,7 @@ class Desk:
         self.steps_ended[step] = event
         self.record(event)
 
-    def record(self, event: Event) -> None:
+    def record(self, event: AnyEvent) -> None:
         """Add a record to the current decisions."""
         self.decisions.records.append(event)
 

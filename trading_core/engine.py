@@ -57,7 +57,9 @@ class Engine:
         desk.decisions = Decisions()
         desk.now_ns = max(desk.now_ns, event.ts_ns)
         self._take(event)
-        if self._runner is not None and not isinstance(event, ev.BookChanged | ev.TradePrinted | ev.HeartbeatReceived):
+        is_tick = isinstance(event, ev.BookChanged | ev.TradePrinted | ev.HeartbeatReceived)
+        # The protocol begins once the books are open, and looks up once a second and at each answer, not at each tick.
+        if self._runner is not None and desk.ledger is not None and not is_tick:
             self._runner.advance(desk.now_ns)
         return desk.decisions
 
@@ -67,7 +69,7 @@ class Engine:
             case ev.BookChanged():
                 if event.product_id in self.desk.books:
                     self.desk.books[event.product_id].apply(event)
-            case ev.TradePrinted() | ev.HeartbeatReceived():
+            case ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved():
                 pass
             case ev.ClockTicked():
                 self._tick()
@@ -191,8 +193,7 @@ class Engine:
             return  # what we hold has no price yet: the next reading opens the books
         known = {p: m for p, m in marks.items() if m is not None}
         desk.ledger = Ledger(list(desk.products.values()), event.balances, known, event.positions)
-        desk.opening_positions = holdings
-        desk.day_start_equity = desk.equity()
+        desk.opening_positions, desk.opening_marks = holdings, known
 
     def _tick(self) -> None:
         desk = self.desk
@@ -221,7 +222,7 @@ class Engine:
         day = self.desk.now_ns // DAY_NS
         if day != self._day:
             self._day = day
-            self.desk.day_start_equity = self.desk.equity()
+            self.desk.day_start_pnl = self.desk.pnl()
 
     def _tend(self, order: TrackedOrder) -> None:
         """Cancel what has rested long enough, ask about what is unclear."""

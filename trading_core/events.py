@@ -166,6 +166,12 @@ class RunEnding(Event, frozen=True, kw_only=True, tag=True):
     reason: str
 
 
+class ArtifactsSaved(Event, frozen=True, kw_only=True, tag=True):
+    """The artifacts were saved as of now: rows by artifact name. The evidence of the five-minute saves."""
+
+    rows: dict[str, int]
+
+
 class VenueFailed(Event, frozen=True, kw_only=True, tag=True):
     """A question to the venue failed; `kind` is the error's class name."""
 
@@ -290,7 +296,7 @@ class StepEnded(Event, frozen=True, kw_only=True, tag=True):
 AnyEvent: TypeAlias = (
     BookChanged | TradePrinted | StreamChanged | HeartbeatReceived | OrderAccepted | OrderRejected | OrderLost
     | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
-    | ClockTicked | StateChanged | RunEnding | VenueFailed | SignalRaised | SizedDown | OrderDenied | OrderSubmitted
+    | ClockTicked | StateChanged | RunEnding | ArtifactsSaved | VenueFailed | SignalRaised | SizedDown | OrderDenied | OrderSubmitted
     | CancelRequested | SnapshotTaken | GuardrailTripped | GuardrailWatched | AlertRaised | StepEnded
 )
 Tick: TypeAlias = BookChanged | TradePrinted | HeartbeatReceived  # kept in packed blocks, not row by row

@@ -82,7 +82,7 @@ def read_metric(metric: GuardrailMetric, engine: Engine) -> Decimal | None:
     desk = engine.desk
     match metric:
         case "daily_loss":
-            return desk.day_start_equity - desk.equity() if desk.ledger is not None else None
+            return -desk.day_pnl() if desk.ledger is not None else None
         case "drift":
             return abs(engine.drift)
         case "staleness_s":

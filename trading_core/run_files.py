@@ -20,6 +20,8 @@ FIVE_ARTIFACTS = (
 )
 
 SUBJECT = "subject"
+PLAN = "plan"
+RUN = "run"
 OBSERVATIONS = "observations"
 CHECKS = "checks"
 DECISION = "decision"

@@ -39,7 +39,7 @@ ENTRY_STATES = frozenset({TradingState.ACTIVE})
 class EventLog(Protocol):
     """Where a session keeps its events; the event store is one."""
 
-    def append(self, event: ev.Event, kind: Literal["input", "record"], durable: bool = False) -> int:
+    def append(self, event: ev.AnyEvent, kind: Literal["input", "record"], durable: bool = False) -> int:
         """Store one event, on disk before returning if `durable`. Raises StorageError."""
         ...
 
@@ -60,7 +60,7 @@ class Session:
         log: EventLog,
         engine: Engine,
         guard: TradingGuard,
-        save: Callable[[], None],
+        save: Callable[[], dict[str, int]],
     ) -> None:
         self.engine = engine
         self._clock = clock
@@ -174,7 +174,7 @@ class Session:
         for command in decisions.commands:
             self._execute(command)
 
-    def _store(self, record: ev.Event) -> None:
+    def _store(self, record: ev.AnyEvent) -> None:
         # An order's intent is on disk before the order leaves.
         self._log.append(record, kind="record", durable=isinstance(record, ev.OrderSubmitted))
 
@@ -196,7 +196,7 @@ class Session:
                     self._guard.tighten(state, reason=reason, actor="engine")
                     self._observe_state()
                 case SaveArtifacts():
-                    self._save()
+                    self._queue.append(ev.ArtifactsSaved(ts_ns=self._clock.now_ns(), rows=self._save()))
                 case _:
                     assert_never(command)
         except VenueError as e:

@@ -164,7 +164,9 @@ def _intent(
     is_stop = order_type is OrderType.STOP_LIMIT
     away = AWAY_BPS / BPS
     stop = product.round_price(mid * (1 + away), Side.SELL) if is_stop else None
-    price = product.round_price(mid * (1 + 2 * away if is_stop else 1 - away), Side.BUY)
+    # A stop-limit and an immediate order need a price above the market, a resting one a price below it.
+    is_above = is_stop or time_in_force is TimeInForce.IOC
+    price = product.round_price(mid * (1 + 2 * away if is_above else 1 - away), Side.BUY)
     return OrderIntent(
         product_id=product.product_id,
         side=Side.BUY,

@@ -34,7 +34,7 @@ class MicroTestInput:
     log: EventLog
     guard: TradingGuard
     strategy: Strategy
-    save: Callable[[], None]
+    save: Callable[[], dict[str, int]]
 
 
 def run(given: MicroTestInput) -> StageResult:

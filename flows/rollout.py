@@ -1,0 +1,124 @@
+"""The rollout: six stages in order, a gate between each two, and a verdict that a person sees as the run's state."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Literal, assert_never
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed, Failed
+from pydantic import BaseModel, ConfigDict, Field
+
+from deployments.plans import find_plan
+from flows.console import stage_ended, stage_started
+from tasks.artifact_analysis import artifact_analysis
+from tasks.capability_probe import capability_probe
+from tasks.dry_run_pulse import dry_run_pulse
+from tasks.go_no_go import go_no_go
+from tasks.live_micro_test import live_micro_test
+from tasks.preflight import preflight
+from trading_core.bootstrap import open_venue
+from trading_core.errors import VenueError
+from trading_core.gate.decide import DecisionRecord
+from trading_core.gate.outcomes import Verdict
+from trading_core.plan import Rung, Stage
+from trading_core.prepare import prepare_run
+from trading_core.run import RunContext, VenueName
+from trading_core.settings import load_settings
+from trading_core.stages.files import not_reached
+from trading_core.stages.result import StageResult, StageStatus
+
+
+class RolloutRequest(BaseModel):
+    """What an operator asks for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plan: Rung = Field(default=Rung.PHASE2, description="The rung to run.")
+    venue: VenueName = Field(default=VenueName.LOCAL, description="Where to trade; local and simulated rehearse.")
+    day: Literal["calm", "typical", "volatile"] = Field(
+        default="typical", description="The recorded day that a rehearsal replays."
+    )
+    seed: int = Field(default=1, ge=0, description="Seed of the rehearsal's market and of the strategy.")
+    speed: Annotated[float, Field(gt=0, le=1440)] = Field(
+        default=1.0, description="How many times faster than the clock the local exchange runs."
+    )
+    faults: str = Field(default="", description="Fault plan of the local exchange; empty for a healthy one.")
+    run_id: str = Field(default="", description="Empty: made from plan, venue and time.", pattern="^[A-Za-z0-9_-]*$")
+
+
+AT_THE_VENUE = {
+    Stage.PREFLIGHT: preflight,
+    Stage.CAPABILITY_PROBE: capability_probe,
+    Stage.DRY_RUN_PULSE: dry_run_pulse,
+    Stage.LIVE_MICRO_TEST: live_micro_test,
+}
+
+
+@flow(name="rollout", flow_run_name="{request.plan} on {request.venue}", persist_result=True, retries=0)
+def rollout(request: RolloutRequest) -> State[DecisionRecord]:
+    """Run one rung: preflight, capability probe, dry-run pulse, live micro test, artifact analysis, go/no-go."""
+    context = prepare(request)
+    stages = trade(context)
+    if all(stage.status is StageStatus.PASSED for stage in stages):
+        stage_started(Stage.ARTIFACT_ANALYSIS)
+        stages.append(artifact_analysis(context, stages[-1].ended_ns))
+        stage_ended(stages[-1])
+    stage_started(Stage.GO_NO_GO)
+    record = go_no_go(context, stages)
+    return state_of(record)
+
+
+def prepare(request: RolloutRequest) -> RunContext:
+    """Return the run's context; the same Prefect flow run always means the same run."""
+    settings = load_settings(os.environ)
+    venue = settings.venue_for(request.venue, request.plan)
+    if venue is VenueName.LIVE:
+        settings.require_armed(request.plan)
+    return prepare_run(
+        plan=settings.tighten(find_plan(request.plan)),
+        venue=venue,
+        day=request.day,
+        seed=request.seed,
+        speed=request.speed,
+        faults=request.faults,
+        run_id=request.run_id or f"{request.plan}-{venue}-{_short_flow_run_id()}",
+        artifacts_root=settings.artifacts_root,
+        event_store_root=settings.event_store_root,
+    )
+
+
+def trade(context: RunContext) -> list[StageResult]:
+    """Run the four stages that need the venue; stop at the first that does not pass."""
+    stages: list[StageResult] = []
+    try:
+        with open_venue(context) as endpoint:
+            for stage, run in AT_THE_VENUE.items():
+                stage_started(stage)
+                stages.append(run(context, endpoint))
+                stage_ended(stages[-1])
+                if stages[-1].status is not StageStatus.PASSED:
+                    break
+    except VenueError as e:
+        stages.append(not_reached(context, Stage.PREFLIGHT if not stages else stages[-1].stage, e))
+        stage_ended(stages[-1])
+    return stages
+
+
+def state_of(record: DecisionRecord) -> State[DecisionRecord]:
+    """Return the verdict as the state of the flow run: a NO-GO looks neither green nor like a bug."""
+    match record.verdict:
+        case Verdict.GO:
+            return Completed(name="GO", message=record.headline, data=record)
+        case Verdict.CONDITIONAL:
+            return Completed(name="CONDITIONAL", message=record.headline, data=record)
+        case Verdict.NO_GO:
+            return Failed(name="NoGo", message=f"NO-GO, {record.disposition}: {record.headline}", data=record)
+        case _:
+            assert_never(record.verdict)
+
+
+def _short_flow_run_id() -> str:
+    return str(flow_run.id or "direct")[:8]

@@ -1,0 +1,39 @@
+"""Stage 6 of 6: always runs, whatever came before."""
+
+from __future__ import annotations
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from trading_core.stages.decision import make_decision
+
+from checks.report import build_report
+from tasks.options import ACTS
+from trading_core.gate.decide import DecisionRecord
+from trading_core.run import RunContext
+from trading_core.stages.result import StageResult
+
+
+@task(name="go/no-go", **ACTS)
+def go_no_go(context: RunContext, stages: list[StageResult]) -> DecisionRecord:
+    """Decide on the evidence, write the decision and its report, and show both in Prefect."""
+    record = make_decision(context, stages)
+    report = build_report(context.run_dir)
+    key = artifact_key(context.run_id)
+    create_markdown_artifact(
+        markdown=report.markdown.read_text("utf-8"), key=f"verdict-{key}", description=record.headline
+    )
+    create_table_artifact(table=criteria_rows(record), key=f"criteria-{key}", description="Criteria and outcomes")
+    return record
+
+
+def artifact_key(run_id: str) -> str:
+    """Return the run id as Prefect takes it: lower-case letters, digits and dashes."""
+    return "".join(c if c.isalnum() else "-" for c in run_id.lower())
+
+
+def criteria_rows(record: DecisionRecord) -> list[dict[str, str]]:
+    """Return the criteria as rows of a table, musts first."""
+    return [
+        {"tier": c.tier, "criterion": c.title, "outcome": c.outcome, "reason": c.reason, "detail": c.detail}
+        for c in sorted(record.criteria, key=lambda c: (list(type(c.tier)).index(c.tier), c.name))
+    ]

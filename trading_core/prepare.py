@@ -1,0 +1,98 @@
+"""From what was asked for to a run: ids, directories, subject, and the plan as it is judged later."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from trading_core.bootstrap import make_guard, simulated_start_ns
+from trading_core.clock import SystemClock, VirtualClock
+from trading_core.errors import ConfigurationError
+from trading_core.gate.subject import Subject
+from trading_core.plan import Level, Plan
+from trading_core.run import RunContext, VenueName
+from trading_core.run_files import PLAN, RUN, SUBJECT, run_dir
+from trading_core.stages.files import write_document
+from trading_core.trading_state import TradingState
+
+PROJECT = Path(__file__).resolve().parent.parent
+LOCK_FILE = PROJECT / "constraints.txt"
+
+
+def prepare_run(
+    *,
+    plan: Plan,
+    venue: VenueName,
+    day: str,
+    seed: int,
+    speed: float,
+    faults: str,
+    run_id: str,
+    artifacts_root: Path,
+    event_store_root: Path,
+) -> RunContext:
+    """Return the run's context; its directory then holds plan and subject. The same run id gives the same run."""
+    if faults and venue.level is not Level.L0:
+        raise ConfigurationError(f"faults {faults!r} can only be injected at our own exchange, not at venue {venue}")
+    subject = make_subject(plan, venue, faults)
+    context = RunContext(
+        run_id=run_id,
+        order_prefix=_order_prefix(plan, venue, day, seed, run_id),
+        plan=plan,
+        venue=venue,
+        day=day,
+        seed=seed,
+        speed=speed if venue is VenueName.LOCAL else 1.0,
+        faults=faults,
+        run_dir=run_dir(artifacts_root, plan.name, run_id).absolute(),
+        event_store_root=event_store_root.absolute(),
+        subject_digest=subject.digest,
+    )
+    start_ns = now_at(context)
+    write_document(context, SUBJECT, subject, start_ns=start_ns, end_ns=start_ns)
+    write_document(context, PLAN, plan, start_ns=start_ns, end_ns=start_ns)
+    write_document(context, RUN, context, start_ns=start_ns, end_ns=start_ns)
+    if venue.level is Level.L0:
+        # The account of a rehearsal is made for it: the operator who starts the run sets it active. Nobody else's is.
+        guard = make_guard(context, VirtualClock(start_ns))
+        guard.loosen(TradingState.ACTIVE, reason="rehearsal started", operator="operator of this rehearsal")
+    return context
+
+
+def now_at(context: RunContext) -> int:
+    """Return the time at which the run starts at its venue, in nanoseconds."""
+    if context.venue is VenueName.SIMULATED:
+        return simulated_start_ns(context.day)
+    return SystemClock().now_ns()
+
+
+def make_subject(plan: Plan, venue: VenueName, faults: str = "") -> Subject:
+    """Return what this run would promote."""
+    commit = _git("rev-parse", "HEAD")
+    return Subject(
+        git_commit=commit or "unknown",
+        is_dirty=commit == "" or _git("status", "--porcelain") != "",
+        lock_digest=hashlib.sha256(LOCK_FILE.read_bytes()).hexdigest() if LOCK_FILE.exists() else "none",
+        plan_digest=plan.digest,
+        strategy=plan.entry.strategy,
+        strategy_params=plan.entry.params,
+        venue=venue,
+        faults=faults,
+        account_fingerprint="rehearsal" if venue.level is Level.L0 else venue,
+        products=tuple(p.product_id for p in plan.products),
+    )
+
+
+def _git(*words: str) -> str:
+    try:
+        answer = subprocess.run(["git", *words], cwd=PROJECT, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout.strip()
+
+
+def _order_prefix(plan: Plan, venue: VenueName, day: str, seed: int, run_id: str) -> str:
+    """Return the head of client order ids: unique per run, but equal for equal runs on the simulated venue."""
+    named = f"{plan.digest}/{day}/{seed}" if venue is VenueName.SIMULATED else run_id
+    return "gl" + hashlib.sha256(named.encode()).hexdigest()[:16]

@@ -1,0 +1,135 @@
+"""Go/no-go: gathers what the stages left, lets the gate decide, and writes the decision down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter, ValidationError
+
+from trading_core.errors import GreenlightError, IntegrityError, StorageError
+from trading_core.events import GuardrailTripped, GuardrailWatched
+from trading_core.gate.decide import GateInput
+from trading_core.gate.evidence import EvidenceRef, Observation
+from trading_core.gate.fold import GuardrailStatus, StageSummary
+from trading_core.gate.subject import Subject
+from trading_core.plan import Plan, PlanModel, Stage
+from trading_core.run import RunContext
+from trading_core.run_files import OBSERVATIONS, PLAN, SUBJECT, stage_result
+from trading_core.stages.result import StageResult, StageStatus
+from trading_core.storage.artifact_store import ArtifactStore, Manifest
+from trading_core.storage.event_reader import EventReader
+
+
+class Observations(PlanModel):
+    """What artifact analysis observed, as an artifact of its own."""
+
+    rows: tuple[Observation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Whether the run's events are what was written, and what they say of the guardrails."""
+
+    is_verified: bool
+    detail: str
+    head: str
+    guardrails: tuple[GuardrailStatus, ...]
+
+
+def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, *, attempt_id: str) -> GateInput:
+    """Return everything that the decision may depend on. What cannot be read counts as not there."""
+    store = ArtifactStore(context.run_dir)
+    manifest = store.manifest()
+    problems = store.verify()
+    chain = read_chain(context, stages)
+    detail = "; ".join([*(p.detail for p in problems), *([] if chain.is_verified else [chain.detail])])
+    micro_test = next((s for s in stages if s.stage is Stage.LIVE_MICRO_TEST), None)
+    return GateInput(
+        run_id=context.run_id,
+        attempt_id=attempt_id,
+        plan=Plan.model_validate_json(store.read(PLAN)),
+        subject=Subject.model_validate_json(store.read(SUBJECT)),
+        level=context.level,
+        now_ns=now_ns,
+        run_started_ns=min((s.started_ns for s in stages), default=None),
+        trading_started_ns=None if micro_test is None else micro_test.started_ns,
+        trading_window_s=context.plan.protocol.window_s if micro_test is not None else 0,
+        observations=tuple(_stage_observations(stages, manifest)) + _analysed(store, manifest),
+        stages=tuple(StageSummary(stage=s.stage, status=s.status, summary=s.summary) for s in stages),
+        guardrails=chain.guardrails,
+        is_chain_verified=not detail,
+        chain_detail=detail,
+        chain_head=chain.head,
+        evidence={name: entry.sha256 for name, entry in manifest.artifacts.items()},
+    )
+
+
+def read_chain(context: RunContext, stages: Sequence[StageResult]) -> Chain:
+    """Verify the run's events and read the guardrails from them; a run that never traded has none to verify."""
+    if not any(s.stage is Stage.LIVE_MICRO_TEST for s in stages):
+        return Chain(is_verified=True, detail="", head="", guardrails=())
+    try:
+        with EventReader(context.event_store_root, context.run_id) as reader:
+            head = reader.verify()
+            return Chain(is_verified=True, detail="", head=head.hash, guardrails=_guardrails(reader))
+    except (StorageError, IntegrityError) as e:
+        return Chain(is_verified=False, detail=str(e), head="", guardrails=())
+
+
+def _guardrails(reader: EventReader) -> tuple[GuardrailStatus, ...]:
+    watched: dict[str, GuardrailWatched] = {}
+    tripped: dict[str, tuple[int, GuardrailTripped]] = {}
+    for stored in reader.events(types=("GuardrailWatched", "GuardrailTripped")):
+        match stored.event:
+            case GuardrailWatched() as event:
+                watched[event.name] = event
+            case GuardrailTripped() as event:
+                tripped.setdefault(event.name, (stored.seq, event))
+            case _:
+                raise IntegrityError(f"event {stored.seq} is a {type(stored.event).__name__}, not a guardrail's")
+    return tuple(
+        _status(name, watched.get(name), tripped.get(name)) for name in sorted(watched.keys() | tripped.keys())
+    )
+
+
+def _status(
+    name: str, watched: GuardrailWatched | None, tripped: tuple[int, GuardrailTripped] | None
+) -> GuardrailStatus:
+    return GuardrailStatus(
+        name=name,
+        is_latched=tripped is not None,
+        evaluations=watched.evaluations if watched else 0,
+        longest_gap_s=watched.longest_gap_s if watched else None,
+        worst=watched.worst if watched else None,
+        limit=watched.limit if watched else None,
+        detail="" if tripped is None else f"{tripped[1].observed} (limit {tripped[1].limit})",
+        event_seqs=() if tripped is None else (tripped[0],),
+    )
+
+
+def _stage_observations(stages: Sequence[StageResult], manifest: Manifest) -> list[Observation]:
+    """Return the stages' own observations, each bound to the stage's file."""
+    found: list[Observation] = []
+    for stage in stages:
+        entry = manifest.artifacts.get(stage_result(stage.stage))
+        refs: tuple[EvidenceRef, ...] = () if entry is None else (entry.ref(),)
+        found += [o.model_copy(update={"refs": o.refs or refs}) for o in stage.observations]
+    return found
+
+
+def _analysed(store: ArtifactStore, manifest: Manifest) -> tuple[Observation, ...]:
+    if OBSERVATIONS not in manifest.artifacts:
+        return ()
+    try:
+        return TypeAdapter(Observations).validate_json(store.read(OBSERVATIONS)).rows
+    except (GreenlightError, ValidationError):
+        return ()  # then every criterion that needs them is not evaluated
+
+
+def result_of(given: GateInput, headline: str, started_ns: int, now_ns: int) -> StageResult:
+    """Return the stage's own result: it has passed when a decision was made, whatever the verdict."""
+    return StageResult(
+        stage=Stage.GO_NO_GO, status=StageStatus.PASSED, started_ns=started_ns, ended_ns=now_ns, summary=headline,
+        artifacts=dict(given.evidence),
+    )
