@@ -60,9 +60,10 @@ class TradingGuard:
     def __init__(self, path: Path, now_ns: Callable[[], int]) -> None:
         self._path = path
         self._now_ns = now_ns
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may tighten while its own thread is in here
         self._seen: tuple[int, int, int] | None = None
         self._file_state = TradingState.REDUCE_ONLY
+        self._unsaved_because = ""
         self._is_killed = False
         self._loosenings: frozenset[StateRecord] | None = None  # None: the file was never read
         self._unsaved = TradingState.ACTIVE  # a floor: tightened, but not yet in the file
@@ -76,18 +77,31 @@ class TradingGuard:
     def tighten(self, state: TradingState, *, reason: str, actor: str) -> TradingState:
         """Tighten to the state; a looser one than now changes nothing. Return the state that holds.
 
-        Raises StorageError if the file cannot be written: this process obeys all the same, others do not know.
+        Never raises: whoever tightens has more to save than the file. If it cannot be written, this process obeys
+        all the same, `unsaved_because` says why, and the next call tries again.
         """
         with self._lock:
             if state.rank > self._read().rank:
-                # In memory first: if the file cannot be written, this process obeys all the same.
                 self._unsaved = state
-            if self._unsaved is not TradingState.ACTIVE:  # what could not be written before is tried again
-                self._append(StateRecord(state=self._unsaved, reason=reason, actor=actor, ts_ns=self._now_ns()))
+            if self._unsaved is not TradingState.ACTIVE:
+                try:
+                    self._append(
+                        StateRecord(state=self._unsaved, reason=reason, actor=actor, ts_ns=self._now_ns())
+                    )
+                except StorageError as e:
+                    self._unsaved_because = str(e)
             return self._read()
 
+    @property
+    def unsaved_because(self) -> str:
+        """Return why the last tightening is not in the file, so that other processes do not know; "" if it is."""
+        return self._unsaved_because
+
     def loosen(self, state: TradingState, *, reason: str, operator: str) -> TradingState:
-        """Set a looser state. Only for an operator's explicit command: it is audited by name."""
+        """Set a looser state. Only for an operator's explicit command: it is audited by name.
+
+        Raises StorageError if the file cannot be written: then nothing is loosened.
+        """
         if not operator:
             raise ConfigurationError("loosening the trading state needs the operator's name")
         with self._lock:
@@ -153,3 +167,4 @@ class TradingGuard:
                 f"trading state {self._path} cannot be written ({e.strerror}): {record.state} holds here only"
             ) from e
         self._unsaved = TradingState.ACTIVE
+        self._unsaved_because = ""

@@ -168,11 +168,12 @@ def test_a_tightening_that_cannot_be_saved_holds_and_is_saved_later(tmp_path: Pa
     folder.mkdir()
     (folder / "state.jsonl").symlink_to(tmp_path / "no such folder" / "state.jsonl")
 
-    with pytest.raises(StorageError, match="HALTED holds here only"):
-        guard.tighten(HALTED, reason="loss", actor="engine")
+    assert guard.tighten(HALTED, reason="loss", actor="engine") is HALTED
     assert guard.state is HALTED
+    assert "HALTED holds here only" in guard.unsaved_because
     assert make_guard(folder / "state.jsonl").state is REDUCE_ONLY  # nobody else can know
 
     (tmp_path / "no such folder").mkdir()
     guard.tighten(REDUCE_ONLY, reason="again", actor="engine")
+    assert guard.unsaved_because == ""
     assert make_guard(folder / "state.jsonl").state is HALTED
