@@ -14,7 +14,7 @@ from trading_core.advanced_trade.broker import AdvancedTradeBroker
 from trading_core.advanced_trade.broker_venue import ReadOnlyVenue
 from trading_core.advanced_trade.credentials import Credentials, load_credentials
 from trading_core.advanced_trade.gateway import Gateway
-from trading_core.advanced_trade.inprocess_transport import InProcessTransport
+from trading_core.advanced_trade.inprocess_transport import open_inprocess
 from trading_core.advanced_trade.jwt_sign import TokenSigner
 from trading_core.advanced_trade.keys import KeyRegistry
 from trading_core.advanced_trade.sdk_transport import open_transport
@@ -183,8 +183,8 @@ def simulated_start_ns(day: str) -> int:
 def _connect_simulated(context: RunContext) -> Connection:
     simulated = _simulated[context.run_id]
     account_id = simulated.exchange.account_ids()[0]
-    feed = InProcessFeed(simulated.exchange, simulated.clock, account_id)
-    transport = InProcessTransport(simulated.gateway, simulated.clock, feed.move, Random(context.seed))
+    feed = InProcessFeed(simulated.exchange, simulated.clock, account_id, simulated.gateway.muted_orders)
+    transport = open_inprocess(simulated.gateway, simulated.clock, feed, Random(context.seed))
     return Connection(
         clock=simulated.clock,
         venue=ReadOnlyVenue(transport, simulated.clock),
