@@ -28,6 +28,7 @@ LEFT, RIGHT, TOP, BOTTOM = 66, 16, 14, 28
 SERIES_MAX = 8  # colours and marks to tell apart; a caller with more must choose
 HOVER_COLUMNS = 48
 MARKS_PER_SERIES = 5
+CHARACTER = 7  # the width of one, about
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,10 @@ class Scale:
         return round(self.start + share * (self.end - self.start), 1)
 
 
-def figure(label: str, body: Markup, height: int = HEIGHT) -> Markup:
+def figure(label: str, body: Markup, height: int = HEIGHT, width: int = WIDTH) -> Markup:
     """Return an SVG with an accessible name."""
     return Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, height, label, body
+        width, height, label, body
     )
 
 
@@ -132,9 +133,9 @@ def _y_axis(
     return ticks(low, high), kept, [li for li in limits if li not in kept]
 
 
-def across(y: float, css: str = "grid", left: float = LEFT) -> Markup:
+def across(y: float, css: str = "grid", left: float = LEFT, right: float = WIDTH - RIGHT) -> Markup:
     """Return a line over the width of the plot."""
-    return Markup('<line class="{0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>').format(css, left, WIDTH - RIGHT, y)
+    return Markup('<line class="{0}" x1="{1}" x2="{2}" y1="{3}" y2="{3}"/>').format(css, left, right, y)
 
 
 def _grid(marks: Sequence[float], y: Scale, unit: Unit) -> Markup:
@@ -165,7 +166,8 @@ def _bands(bands: Sequence[Band], x: Scale) -> Markup:
                 left, TOP, round(right - left, 1), HEIGHT - TOP - BOTTOM, band.label
             )
         )
-        parts.append(text(left + 4, TOP + 12, band.label, "band-word"))
+        if right - left > CHARACTER * len(band.label):
+            parts.append(text(left + 4, HEIGHT - BOTTOM - 6, band.label, "band-word"))
     return Markup("").join(parts)
 
 

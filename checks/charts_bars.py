@@ -15,6 +15,7 @@ BARS_MAX = 14  # more reasons than these are summed in a last row
 BINS = 40
 NAMES_WIDTH = 188
 ROW = 24
+TIMELINE_WIDTH, LANE, LANE_LEFT = 980, 30, 112
 
 
 @dataclass(frozen=True)
@@ -161,13 +162,13 @@ def timeline(label: str, lanes: Sequence[Lane], start_ns: int, end_ns: int, why_
     """Return lanes of moments over UTC time, each moment with its words as title."""
     if not any(lane.moments for lane in lanes):
         return no_data(label, why_empty)
-    height = 20 + len(lanes) * 36 + BOTTOM
-    x = Scale(start_ns, max(end_ns, start_ns + 1), 112, WIDTH - RIGHT)
+    height, right = 14 + len(lanes) * LANE + BOTTOM, TIMELINE_WIDTH - RIGHT
+    x = Scale(start_ns, max(end_ns, start_ns + 1), LANE_LEFT, right)
     parts = []
     for row, lane in enumerate(lanes):
-        at = 24 + row * 36
-        parts.append(across(at, left=112))
-        parts.append(text(104, at + 4, lane.name, "axis name", "end"))
+        at = 20 + row * LANE
+        parts.append(across(at, "grid", LANE_LEFT, right))
+        parts.append(text(LANE_LEFT - 10, at + 4, lane.name, "axis name", "end"))
         parts.extend(
             Markup("<g>{}<title>{}</title></g>").format(
                 mark(m.shape, x.at(m.ts_ns), at), f"{moment_text(m.ts_ns)} UTC\n{m.words}"
@@ -175,9 +176,9 @@ def timeline(label: str, lanes: Sequence[Lane], start_ns: int, end_ns: int, why_
             for m in lane.moments
         )
         if not lane.moments:
-            parts.append(text(118, at - 4, "none"))
+            parts.append(text(LANE_LEFT + 6, at - 4, "none"))
     parts.extend(
-        text(min(max(x.at(ts), 118), WIDTH - RIGHT - 8), height - 8, words, "axis", "middle")
-        for ts, words in time_ticks(start_ns, end_ns, 5)
+        text(min(max(x.at(ts), LANE_LEFT + 12), right - 8), height - 8, words, "axis", "middle")
+        for ts, words in time_ticks(start_ns, end_ns, 8)
     )
-    return figure(label, Markup("").join(parts), height)
+    return figure(label, Markup("").join(parts), height, TIMELINE_WIDTH)

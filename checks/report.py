@@ -20,7 +20,17 @@ from checks.report_charts import chart_sections
 from checks.report_criteria import criteria, evidence
 from checks.report_load import RunFiles, load_run
 from checks.report_questions import questions
-from checks.report_tables import failed_checks, files, findings, guardrails, provenance, steps, symbols, timeline
+from checks.report_tables import (
+    broken_findings,
+    failed_checks,
+    files,
+    findings,
+    guardrails,
+    provenance,
+    steps,
+    symbols,
+    timeline,
+)
 from checks.report_view import banner, stages, tiles
 from trading_core.canonical import canonical_json
 from trading_core.errors import GreenlightError
@@ -66,6 +76,7 @@ def view_of(run: RunFiles) -> dict[str, Any]:
         "problems": run.problems,
         "absent": run.absent,
         "failed": failed_checks(run),
+        "broken": broken_findings(run),
         "tables": (steps(run), symbols(run), guardrails(run)),
         "late_tables": (findings(run), timeline(run)),
         "provenance": (provenance(run), files(run)),

@@ -11,17 +11,19 @@ from markupsafe import Markup
 
 from checks.charts import SERIES_MAX, Band, Limit, Series, line_chart, swatch
 from checks.charts_bars import Bar, Lane, Mark, Moment, bar_chart, histogram, timeline
-from checks.charts_scale import BPS, MILLISECONDS, PERCENT, POWER_OF_TEN, SECONDS, USD, Point, Unit
-from checks.report_figures import drawdown, e_path, latencies_ms, quantile, windows, with_holes
+from checks.charts_scale import BPS, MILLISECONDS, PERCENT, POWER_OF_TEN, SECONDS, USD, Point, Unit, span_text
+from checks.report_figures import drawdown, e_path, highest, latencies_ms, lowest, quantile, windows, with_holes
 from checks.report_load import RunFiles
 from checks.report_view import drift_limit, latency_target
 from trading_core.artifacts import LiquidityRow, ReconciliationRow, RefusedBy, TimelineRow
 from trading_core.clock import MINUTE_NS, NS
 from trading_core.gate.result import text
 from trading_core.gate.statistics import e_threshold
-from trading_core.plan import Criterion, Kind
+from trading_core.plan import Criterion, Kind, Tier
 
+ACCEPTANCE_METRICS = ("order_acceptance", "order_rejected_share")  # both count an accepted order as a success
 LOG10_FLOOR = -3.0  # below this an e-process says "no" in any case
+MINUTES_SHOWN_MAX = 180  # longer days show the highest of each bucket, so that lines of several symbols stay apart
 NO_SNAPSHOT = "no snapshot was taken"
 NO_BOOK = "no book was watched"
 LANES = (
@@ -114,7 +116,8 @@ def _positions(run: RunFiles) -> ChartBox:
     period = run.books.snapshot_every_s if run.books else 60
     symbols = _busiest(Counter(s for r in rows for s in r.positions))
     series = [
-        Series(s, with_holes([(r.ts, _notional(r.positions, r.marks, sizes, s)) for r in rows], period)) for s in symbols
+        Series(s, with_holes([(r.ts, _notional(r.positions, r.marks, sizes, s)) for r in rows], period))
+        for s in symbols
     ]
     svg = line_chart("Position by symbol", series, unit=USD, from_zero=True, is_stepped=True, why_empty=NO_SNAPSHOT)
     return ChartBox("Position by symbol", "signed notional at the mark", svg, _legend(series))
@@ -181,24 +184,26 @@ def _latency(run: RunFiles) -> ChartBox:
 
 
 def _e_processes(run: RunFiles) -> list[ChartBox]:
-    judged = [c for c in (run.plan.criteria if run.plan else ()) if c.metric == "order_acceptance" or _is_latency(c)]
-    return [_e_process(run, c) for c in judged if c.p0 is not None]
-
-
-def _is_latency(criterion: Criterion) -> bool:
-    return criterion.kind is Kind.LATENCY_QUANTILE and criterion.quantile_limit is not None
+    judged = [c for c in (run.plan.criteria if run.plan else ()) if c.p0 is not None]
+    rates = [c for c in judged if c.kind is Kind.RATE and c.metric in ACCEPTANCE_METRICS]
+    strictest = sorted(rates, key=lambda c: list(Tier).index(c.tier))[:1]
+    latency = [c for c in judged if c.kind is Kind.LATENCY_QUANTILE and c.quantile_limit is not None]
+    return [_e_process(run, c) for c in [*strictest, *latency]]
 
 
 def _e_process(run: RunFiles, c: Criterion) -> ChartBox:
     limit = None if c.quantile_limit is None else float(c.quantile_limit)
     path = e_path(run.logs, float(c.p0 or 0), limit) if run.logs else []
-    points: list[Point] = [(ts, max(LOG10_FLOOR, value)) for ts, value in path]
     bar = e_threshold(c.alpha)
+    top = float(bar.log10()) + 3
+    points: list[Point] = [(ts, min(top, max(LOG10_FLOOR, value))) for ts, value in path]
+    reached = next((n for n, (_, value) in enumerate(path, 1) if value >= bar.log10()), None)
+    words = f"{c.title}: " + (f"after {reached:,} orders" if reached else f"not in {len(path):,} orders")
     svg = line_chart(
         f"Evidence path of {c.title}", [Series("e-value", points)], unit=POWER_OF_TEN, from_zero=True,
         limits=[Limit(float(bar.log10()), f"shown at {text(bar)}")], why_empty="no order was answered",
     )
-    return ChartBox("Evidence as it grew", f"{c.title}; logarithmic, this attempt, may be read at any time", svg)
+    return ChartBox("Evidence as it grew (e-value)", words, svg)
 
 
 def _spread(run: RunFiles) -> ChartBox:
@@ -215,7 +220,7 @@ def _staleness(run: RunFiles) -> ChartBox:
 
 
 def _depth(run: RunFiles) -> ChartBox:
-    return _by_minute(run, ("Depth over ten levels", "notional of the thinner side"), _thinner_side, USD, [])
+    return _by_minute(run, ("Depth over ten levels", "notional of the thinner side"), _thinner_side, USD, [], lowest)
 
 
 def _thinner_side(row: LiquidityRow) -> Decimal | None:
@@ -230,6 +235,7 @@ def _by_minute(
     value: Callable[[LiquidityRow], Decimal | None],
     unit: Unit,
     limits: Sequence[Limit],
+    extreme: Callable[[Sequence[Point], int], list[Point]] = highest,
 ) -> ChartBox:
     found: dict[str, list[Point]] = defaultdict(list)
     for row in run.liquidity.rows if run.liquidity else ():
@@ -238,8 +244,16 @@ def _by_minute(
     chosen = _busiest(Counter({s: len(points) for s, points in found.items()}))
     series = [Series(s, with_holes(found[s], MINUTE_NS // NS)) for s in chosen]
     title, note = words
+    if (bucket := _bucket_s(run)) > 60:
+        series = [Series(s.name, extreme(s.points, bucket)) for s in series]
+        note = f"{note}; the {extreme.__name__} of each {span_text(bucket)}"
     svg = line_chart(title, series, unit=unit, limits=limits, from_zero=True, why_empty=NO_BOOK)
     return ChartBox(title, note, svg, _legend(series))
+
+
+def _bucket_s(run: RunFiles) -> int:
+    start, end = run.window() or (0, 0)
+    return max(60, -(-(end - start) // (MINUTES_SHOWN_MAX * MINUTE_NS)) * 60)
 
 
 def _timeline(run: RunFiles) -> ChartBox:

@@ -10,13 +10,15 @@ from checks.charts_scale import moment_text
 from checks.report_load import RunFiles
 from checks.report_words import OUTCOME_CSS, OUTCOME_SIGNS, OUTCOME_WORDS, TIER_WORDS, anchor, share
 from trading_core.artifacts import Trace
+from trading_core.gate.evidence import EvidenceRef
 from trading_core.gate.outcomes import Outcome
 from trading_core.gate.result import CriterionResult, text
 from trading_core.plan import Criterion, Kind, Tier
 
 EVENTS_SHOWN = 10  # for each criterion; the rest is in the event store
 _WORST_FIRST = (
-    Outcome.FAIL, Outcome.ERROR, Outcome.NO_DATA, Outcome.INCONCLUSIVE, Outcome.WARN, Outcome.PASS, Outcome.NOT_APPLICABLE,
+    Outcome.FAIL, Outcome.ERROR, Outcome.NO_DATA, Outcome.INCONCLUSIVE, Outcome.WARN, Outcome.PASS,
+    Outcome.NOT_APPLICABLE,
 )
 
 
@@ -24,6 +26,7 @@ _WORST_FIRST = (
 class CriterionRow:
     """One line of the table."""
 
+    anchor: str
     name: str
     title: str
     because: str
@@ -87,11 +90,12 @@ def criteria(run: RunFiles) -> list[TierGroup]:
 def _row(result: CriterionResult, planned: Criterion | None, waived: str) -> CriterionRow:
     has_evidence = bool(result.refs or result.event_seqs)
     return CriterionRow(
+        anchor=anchor("criterion", result.name),
         name=result.name,
         title=result.title,
         because=result.because,
         sign=OUTCOME_SIGNS[result.outcome],
-        css=OUTCOME_CSS[result.outcome],
+        css=_css(result),
         outcome=OUTCOME_WORDS[result.outcome],
         reason=result.reason.value,
         waived=f"waived by {waived}" if waived else "",
@@ -104,11 +108,17 @@ def _row(result: CriterionResult, planned: Criterion | None, waived: str) -> Cri
     )
 
 
+def _css(result: CriterionResult) -> str:
+    # A nice-to-have never decides: it is no alarm, whatever it came to.
+    is_calm = result.tier is Tier.NICE and result.outcome is not Outcome.PASS
+    return "mute" if is_calm else OUTCOME_CSS[result.outcome]
+
+
 def _unjudged(c: Criterion) -> CriterionRow:
     no_data = Outcome.NO_DATA
     return CriterionRow(
-        c.name, c.title, c.because, OUTCOME_SIGNS[no_data], OUTCOME_CSS[no_data], OUTCOME_WORDS[no_data],
-        "NOT_EVALUATED", "", "no decision was made", "", "", needed(c.kind, c, None), "", "",
+        anchor("criterion", c.name), c.name, c.title, c.because, OUTCOME_SIGNS[no_data], OUTCOME_CSS[no_data],
+        OUTCOME_WORDS[no_data], "NOT_EVALUATED", "", "no decision was made", "", "", needed(c.kind, c, None), "", "",
     )
 
 
@@ -142,7 +152,7 @@ def needed(kind: Kind, planned: Criterion | None, threshold: Decimal | None) -> 
             target = text(planned.quantile_limit) if planned and planned.quantile_limit is not None else "the limit"
             return f"more than {p0} under {target} ms"
         case Kind.INVARIANT:
-            return f"holds in every observation,{bound}".rstrip(",") if bound else "holds in every observation"
+            return f"holds in every observation{',' if bound else ''}{bound}"
         case Kind.ZERO_EVENTS:
             window = f" in at least {planned.window_min_s:,} s" if planned and planned.window_min_s else ""
             return f"none{window}"
@@ -154,7 +164,7 @@ def needed(kind: Kind, planned: Criterion | None, threshold: Decimal | None) -> 
         case Kind.COMPLETENESS:
             return "99% of the rows, valid, no gap over 3 periods"
         case Kind.COMPOSITION:
-            return f"a share{bound} shown" if limit is None else f"share shown to be under {share(limit)}"
+            return "a small share" if limit is None else f"a share shown to be under {share(limit)}"
         case Kind.READINESS:
             grey = f", warns above {text(planned.warn_above)}" if planned and planned.warn_above is not None else ""
             return (bound.strip() or "holds") + grey
@@ -177,15 +187,16 @@ def evidence(run: RunFiles) -> list[EvidenceBlock]:
         EvidenceBlock(
             anchor=anchor("evidence", c.name),
             title=c.title,
-            artifacts=tuple(
-                (r.artifact, f"{r.rows:,}", r.sha256, f"{moment_text(r.window_start_ns)} to {moment_text(r.window_end_ns)}")
-                for r in c.refs
-            ),
+            artifacts=tuple((r.artifact, f"{r.rows:,}", r.sha256, _window(r)) for r in c.refs),
             events=tuple(known.get(s, EventRow(s, "", "in the event store")) for s in c.event_seqs[:EVENTS_SHOWN]),
             more=max(0, len(c.event_seqs) - EVENTS_SHOWN),
         )
         for c in sorted(results, key=lambda c: (list(Tier).index(c.tier), c.title))
     ]
+
+
+def _window(ref: EvidenceRef) -> str:
+    return f"{moment_text(ref.window_start_ns)} to {moment_text(ref.window_end_ns)}"
 
 
 def _events(run: RunFiles) -> Iterator[tuple[int, EventRow]]:

@@ -36,6 +36,20 @@ def with_holes(points: Iterable[Point], period_s: int) -> list[Point]:
     return filled
 
 
+def highest(points: Sequence[Point], bucket_s: int) -> list[Point]:
+    """Return the highest value of each bucket of time; a bucket without any is a hole."""
+    buckets: dict[int, list[float]] = defaultdict(list)
+    for ts, value in points:
+        buckets[ts // (bucket_s * NS)].extend([] if value is None else [value])
+    return [(n * bucket_s * NS, max(values, default=None)) for n, values in sorted(buckets.items())]
+
+
+def lowest(points: Sequence[Point], bucket_s: int) -> list[Point]:
+    """Return the lowest value of each bucket of time; a bucket without any is a hole."""
+    turned = highest([(ts, None if v is None else -v) for ts, v in points], bucket_s)
+    return [(ts, None if v is None else -v) for ts, v in turned]
+
+
 def drawdown(rows: Sequence[ReconciliationRow]) -> list[tuple[int, float]]:
     """Return equity below its highest value so far, at each snapshot; zero or negative."""
     peak: Decimal | None = None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
+from checks.findings import CheckReport
 from trading_core.artifacts import (
     AnyArtifact,
     ArtifactName,
@@ -23,7 +24,9 @@ from trading_core.artifacts import (
     from_json,
 )
 from trading_core.errors import GreenlightError
-from trading_core.gate.decide import DecisionRecord
+from trading_core.gate.decide import DecisionRecord, GateInput
+from trading_core.gate.publish import GATE_INPUT
+from trading_core.gate.record import record_from_bytes
 from trading_core.gate.subject import Subject
 from trading_core.plan import Plan, Stage
 from trading_core.run_files import CHECKS, DECISION, SUBJECT, stage_result
@@ -31,7 +34,6 @@ from trading_core.stages.result import StageResult
 from trading_core.storage.artifact_store import MANIFEST, ArtifactStore, Manifest
 
 FILE_BYTES_MAX = 512 * 1024 * 1024  # a file above this is no artifact of one day
-WRAPPERS = ("predicate", "record", "statement", "payload")
 T = TypeVar("T")
 
 
@@ -54,7 +56,7 @@ class RunFiles:
     manifest: Manifest | None = None
     stages: dict[Stage, StageResult] = field(default_factory=dict)
     artifacts: dict[ArtifactName, AnyArtifact] = field(default_factory=dict)
-    checks: Any = None  # parsed JSON of checks.json; its rows are taken by name
+    checks: CheckReport | None = None
     problems: list[Problem] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
 
@@ -111,17 +113,16 @@ def load_run(run_dir: Path) -> RunFiles:
     run = RunFiles(run_dir=run_dir)
     run.plan = _load(run, "plan.json", Plan.model_validate_json)
     run.subject = _load(run, f"{SUBJECT}.json", Subject.model_validate_json)
-    run.decision = _load(run, f"{DECISION}.json", _decision)
-    run.checks = _load(run, f"{CHECKS}.json", json.loads)
+    run.decision = _load(run, f"{DECISION}.json", record_from_bytes)
+    run.checks = _load(run, f"{CHECKS}.json", CheckReport.model_validate_json)
     for stage in Stage:
         if (result := _load(run, f"{stage_result(stage)}.json", StageResult.model_validate_json)) is not None:
             run.stages[stage] = result
     for name in ArtifactName:
-        def parse(data: bytes, name: ArtifactName = name) -> AnyArtifact:
-            return from_json(name, data)
-
-        if (artifact := _load(run, f"{name}.json", parse)) is not None:
+        if (artifact := _load(run, f"{name}.json", partial(from_json, name))) is not None:
             run.artifacts[name] = artifact
+    if run.plan is None and (given := _load(run, f"{GATE_INPUT}.json", GateInput.model_validate_json)) is not None:
+        run.plan = given.plan
     _verify(run)
     return run
 
@@ -144,17 +145,9 @@ def _load(run: RunFiles, name: str, parse: Callable[[bytes], T]) -> T | None:
         return None
     try:
         return parse(data)
-    except (ValueError, TypeError, RecursionError) as e:
+    except (ValueError, TypeError, RecursionError, GreenlightError) as e:
         run.problems.append(Problem(name, f"is not valid: {_first_words(e)}"))
         return None
-
-
-def _decision(data: bytes) -> DecisionRecord:
-    document = json.loads(data)
-    for key in WRAPPERS:
-        if isinstance(document, dict) and "criteria" not in document and isinstance(document.get(key), dict):
-            document = document[key]
-    return DecisionRecord.model_validate(document)
 
 
 def _verify(run: RunFiles) -> None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from checks.charts_scale import BPS, NUMBER, PERCENT, SECONDS, USD, moment_text
+from checks.findings import EvidenceRow, Finding
 from checks.report_figures import by_symbol
 from checks.report_load import RunFiles
-from checks.report_words import CHECK_SIGNS, NONE, STAGE_NAMES
+from checks.report_words import CHECK_SIGNS, NONE, OUTCOME_CSS, OUTCOME_SIGNS, OUTCOME_WORDS, STAGE_NAMES
+from trading_core.gate.outcomes import Outcome
 from trading_core.gate.result import text
-from trading_core.plan import Stage
+from trading_core.plan import Stage, Tier
 from trading_core.stages.result import Check, CheckStatus
 
 TIMELINE_ROWS_MAX = 200
 FINDINGS_MAX = 60
+ROWS_SHOWN = 3
+FINE = (Outcome.PASS, Outcome.NOT_APPLICABLE)
+FINDING_HEADS = ("Data check", "Artifact", "Tier", "Result", "Rows", "Detail")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ def _check_row(stage: Stage, c: Check) -> tuple[Cell, ...]:
     sign, css, words = CHECK_SIGNS[c.status]
     remedy = c.remedy or (f"It waits for {c.blocked_by}." if c.blocked_by else "")
     name = Cell(c.name, "strong")
-    return (name, Cell(STAGE_NAMES[stage]), Cell(f"{sign} {words}", css), Cell(c.observed), Cell(c.needed), Cell(remedy))
+    result = Cell(f"{sign} {words}", css)
+    return (name, Cell(STAGE_NAMES[stage]), result, Cell(c.observed), Cell(c.needed), Cell(remedy))
 
 
 def steps(run: RunFiles) -> Table:
@@ -61,12 +66,13 @@ def steps(run: RunFiles) -> Table:
     for row in ended:
         shown = Cell("\N{CHECK MARK} Shown", "good") if row.is_shown else Cell("\N{MULTIPLICATION X} Not shown", "bad")
         figures = ", ".join(f"{_words(name)} {_figure(name, float(v))}" for name, v in row.measurements.items())
-        rows.append((Cell(_words(row.name), "strong"), shown, Cell(row.detail), Cell(figures), Cell(str(row.seq), "num")))
+        name = Cell(_words(row.name), "strong")
+        rows.append((name, shown, Cell(row.detail), Cell(figures), Cell(str(row.seq), "num")))
     names = {row.name for row in ended}
-    for name in run.plan.protocol.steps if run.plan else ():
-        if name not in names:
-            missing = Cell("\N{WHITE CIRCLE} Not evaluated", "mute")
-            rows.append((Cell(_words(name), "strong"), missing, Cell("it did not end"), Cell(""), Cell("")))
+    missing = Cell("\N{WHITE CIRCLE} Not evaluated", "mute")
+    for step in run.plan.protocol.steps if run.plan else ():
+        if step not in names:
+            rows.append((Cell(_words(step), "strong"), missing, Cell("it did not end"), Cell(""), Cell("")))
     heads = ("Step", "Result", "Seen", "Measured", "Event")
     return Table("Protocol steps", heads, tuple(rows), "No step was run.")
 
@@ -91,7 +97,8 @@ def symbols(run: RunFiles) -> Table:
     rows = tuple(
         (
             Cell(s.symbol, "strong"), _num(f"{s.sent:,}"), _num(_share(s.accepted, s.accepted + s.rejected)),
-            _num(f"{s.rejected:,}"), _num(f"{s.denied:,}"), _num(f"{s.fills:,}"), _num(_or_none(s.maker_share, PERCENT.text)),
+            _num(f"{s.rejected:,}"), _num(f"{s.denied:,}"), _num(f"{s.fills:,}"),
+            _num(_or_none(s.maker_share, PERCENT.text)),
             _num(USD.text(s.bought)), _num(USD.text(s.sold)), _num(USD.text(s.fees)),
             _num(_or_none(s.slippage_bps, BPS.text)), _num(_or_none(s.spread_bps, BPS.text)),
             _num(_or_none(s.staleness_max_s, SECONDS.text)), _num(_or_none(s.position, NUMBER.text)),
@@ -102,7 +109,10 @@ def symbols(run: RunFiles) -> Table:
         "Symbol", "Sent", "Accepted", "Rejected", "Denied", "Fills", "Maker", "Bought", "Sold", "Fees", "Mean slippage",
         "Median spread", "Longest silence", "Position at end",
     )
-    note = "Probes are left out of sent, accepted, rejected and denied. Slippage is against the mid at submit; positive is worse."
+    note = (
+        "Probes are left out of sent, accepted, rejected and denied. "
+        "Slippage is against the mid at submit; positive is worse."
+    )
     return Table("By symbol", heads, rows, "No symbol was traded.", note)
 
 
@@ -114,8 +124,8 @@ def _share(part: int, whole: int) -> str:
     return PERCENT.text(part / whole) if whole else NONE
 
 
-def _or_none(value: float | None, words: Any) -> str:
-    return NONE if value is None else str(words(value))
+def _or_none(value: float | None, words: Callable[[float], str]) -> str:
+    return NONE if value is None else words(value)
 
 
 def guardrails(run: RunFiles) -> Table:
@@ -131,36 +141,46 @@ def guardrails(run: RunFiles) -> Table:
         gap = NONE if g.longest_gap_s is None else f"{text(g.longest_gap_s)} s"
         worst = NONE if g.worst is None else text(g.worst)
         limit = NONE if g.limit is None else text(g.limit)
-        rows.append((Cell(_words(g.name), "strong"), state, _num(worst), _num(limit), _num(f"{g.evaluations:,}"), _num(gap),
-                     Cell(g.detail)))
+        figures = (_num(worst), _num(limit), _num(f"{g.evaluations:,}"), _num(gap))
+        rows.append((Cell(_words(g.name), "strong"), state, *figures, Cell(g.detail)))
     heads = ("Guardrail", "Result", "Worst", "Limit", "Looked at", "Longest gap", "Detail")
     return Table("Guardrails", heads, tuple(rows), "No guardrail was watched.")
 
 
+def broken_findings(run: RunFiles) -> Table:
+    """Return the data checks that did not pass, each with the first rows of the artifact that show it."""
+    found = [f for f in (run.checks.findings if run.checks else ()) if f.outcome not in FINE]
+    rows = [_finding_row(f) for f in sorted(found, key=lambda f: (list(Tier).index(f.tier), f.criterion))]
+    rows += [_unevaluated_row(name) for name in (run.checks.unevaluated if run.checks else ())]
+    note = f"{len(rows) - FINDINGS_MAX} more are in checks.json." if len(rows) > FINDINGS_MAX else ""
+    return Table("Data checks that did not pass", FINDING_HEADS, tuple(rows[:FINDINGS_MAX]), "", note)
+
+
 def findings(run: RunFiles) -> Table:
-    """Return the findings of the data checks, failures first."""
-    found = sorted(_findings(run.checks), key=lambda f: bool(f.get("success", f.get("passed", False))))
-    rows = tuple(_finding_row(f) for f in found[:FINDINGS_MAX])
-    note = f"{len(found) - FINDINGS_MAX} more are in checks.json." if len(found) > FINDINGS_MAX else ""
-    heads = ("Data check", "Artifact", "Result", "Observed")
-    return Table("Data checks on the artifacts", heads, rows, "No data check was made.", note)
+    """Return the data checks that passed; those that did not stand further up."""
+    found = [f for f in (run.checks.findings if run.checks else ()) if f.outcome in FINE]
+    rows = tuple(_finding_row(f) for f in found)
+    return Table("Data checks on the artifacts", FINDING_HEADS, rows, "No data check passed, or none was made.")
 
 
-def _findings(document: Any) -> Iterator[dict[str, Any]]:
-    """Walk the document for rows: whatever has a result is one."""
-    if isinstance(document, list):
-        for item in document:
-            yield from _findings(item)
-    elif isinstance(document, dict):
-        if "success" in document or "passed" in document or "outcome" in document:
-            yield document
-        else:
-            for item in document.values():
-                yield from _findings(item)
+def _finding_row(f: Finding) -> tuple[Cell, ...]:
+    result = Cell(f"{OUTCOME_SIGNS[f.outcome]} {OUTCOME_WORDS[f.outcome]}", OUTCOME_CSS[f.outcome])
+    rows = f"{f.rows_broken:,} of {f.rows_checked:,}" if f.rows_broken else f"{f.rows_checked:,}"
+    evidence = "; ".join(_row_words(e) for e in f.evidence[:ROWS_SHOWN])
+    reason = f"{f.reason.value}: " if f.outcome is not Outcome.PASS else ""
+    detail = f"{reason}{f.detail}" + (f" ({evidence})" if evidence and f.outcome is not Outcome.PASS else "")
+    return (Cell(f.title, "strong"), Cell(f.artifact), Cell(f.tier.value), result, _num(rows), Cell(detail))
 
 
-def _finding_row(found: dict[str, Any]) -> tuple[Cell, ...]:
-    return tuple(Cell(str(value)) for value in found.values())[:4]
+def _row_words(e: EvidenceRow) -> str:
+    event = "" if e.seq is None else f", event {e.seq}"
+    return f"row {e.row}{event}: " + ", ".join(f"{name} {value}" for name, value in e.values.items())
+
+
+def _unevaluated_row(name: str) -> tuple[Cell, ...]:
+    result = Cell(f"{OUTCOME_SIGNS[Outcome.NO_DATA]} {OUTCOME_WORDS[Outcome.NO_DATA]}", OUTCOME_CSS[Outcome.NO_DATA])
+    artifact = Cell(name.partition(".")[0])
+    return (Cell(name, "strong"), artifact, Cell(""), result, _num("0"), Cell("NOT_EVALUATED: nobody evaluated it"))
 
 
 def timeline(run: RunFiles) -> Table:
@@ -169,11 +189,9 @@ def timeline(run: RunFiles) -> Table:
     # Where there are too many, the grave ones stay and the plain ones give way.
     grave = [r for r in rows if r.severity != "INFO" or r.kind == "step"]
     shown = rows if len(rows) <= TIMELINE_ROWS_MAX else grave[:TIMELINE_ROWS_MAX]
-    signs = {"INFO": "", "WARNING": "\N{BLACK UP-POINTING TRIANGLE} ", "ERROR": "! ", "CRITICAL": "\N{MULTIPLICATION X} "}
-    css = {"INFO": "mute", "WARNING": "warn", "ERROR": "bad", "CRITICAL": "bad"}
     cells = tuple(
         (
-            Cell(moment_text(r.ts), "code"), Cell(f"{signs[r.severity]}{r.severity.lower()}", css[r.severity]),
+            Cell(moment_text(r.ts), "code"), _severity(r.severity),
             Cell(r.kind.replace("_", " ")), Cell(r.name, "strong"), Cell(r.detail), Cell(str(r.seq), "num"),
         )
         for r in shown
@@ -183,13 +201,20 @@ def timeline(run: RunFiles) -> Table:
     return Table("Timeline", heads, cells, "Nothing was recorded.", note)
 
 
+def _severity(name: str) -> Cell:
+    signs = {"WARNING": "\N{BLACK UP-POINTING TRIANGLE} ", "ERROR": "! ", "CRITICAL": "\N{MULTIPLICATION X} "}
+    css = {"INFO": "mute", "WARNING": "warn"}
+    return Cell(f"{signs.get(name, '')}{name.lower()}", css.get(name, "bad"))
+
+
 def provenance(run: RunFiles) -> Table:
     """Return where all this comes from: subject, digests, environment, head of the event chain."""
     pairs: list[tuple[str, str]] = []
     if run.subject is not None:
         s = run.subject
         pairs += [
-            ("Subject digest", s.digest), ("Git commit", s.git_commit + (" with uncommitted changes" if s.is_dirty else "")),
+            ("Subject digest", s.digest),
+            ("Git commit", s.git_commit + (" with uncommitted changes" if s.is_dirty else "")),
             ("Lock file digest", s.lock_digest), ("Plan digest", s.plan_digest), ("Strategy", s.strategy),
             ("Parameters", ", ".join(f"{k} = {v}" for k, v in sorted(s.strategy_params.items())) or "none"),
             ("Venue", s.venue), ("Faults injected", s.faults or "none"), ("Account", s.account_fingerprint),
@@ -205,7 +230,8 @@ def provenance(run: RunFiles) -> Table:
         d = run.decision
         pairs += [
             ("Decided at", d.decided_at), ("Rule that decided", f"{d.rule} of 9"), ("Attempt", d.attempt_id),
-            ("Evidence digest", d.evidence_digest), ("Input digest", d.input_digest), ("Event chain head", d.chain_head or NONE),
+            ("Evidence digest", d.evidence_digest), ("Input digest", d.input_digest),
+            ("Event chain head", d.chain_head or NONE),
         ]
     rows = tuple((Cell(name, "strong"), Cell(value, "code")) for name, value in pairs)
     return Table("Provenance", ("What", "Value"), rows, "Neither subject nor decision could be read.")
@@ -218,7 +244,7 @@ def files(run: RunFiles) -> Table:
     rows = tuple(
         (
             Cell(e.path, "strong"), _num(f"{e.rows:,}"), _num(f"{e.bytes:,}"), Cell(e.sha256, "code"),
-            Cell("\N{MULTIPLICATION X} does not hold", "bad") if name in bad else Cell("\N{CHECK MARK} hashes to it", "good"),
+            Cell("\N{MULTIPLICATION X} does not hold", "bad") if name in bad else Cell("\N{CHECK MARK} holds", "good"),
         )
         for name, e in sorted(entries.items())
     )

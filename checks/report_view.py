@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from checks.charts_scale import MILLISECONDS, PERCENT, USD, moment_text, span_text
@@ -98,7 +98,10 @@ def _next_steps(run: RunFiles, record: DecisionRecord) -> tuple[str, ...]:
         steps += (NEXT_STEPS[record.disposition],)
     if record.disposition is Disposition.EXTEND:
         open_musts = [c for c in record.criteria if c.tier is Tier.MUST and c.outcome is Outcome.INCONCLUSIVE]
-        steps += tuple(f"{c.title}: {c.shortfall.sentence}." for c in open_musts if c.shortfall)
+        steps += tuple(
+            f"{c.title}: {c.shortfall.sentence}."
+            for c in open_musts if c.shortfall and c.shortfall.sentence not in record.headline
+        )
     if record.verdict is Verdict.CONDITIONAL:
         steps += ("It promotes into the restricted envelope only, with the obligations of the plan.",)
     if (given := record.authorises) is not None and record.verdict is not Verdict.NO_GO:
@@ -151,8 +154,9 @@ def _drawdown(run: RunFiles) -> Tile:
         return Tile("Worst drawdown", NONE, "no snapshot was taken")
     worst = min(value for _, value in drawdown(rows))
     limit = None if run.plan is None else float(run.plan.risk.daily_loss_max)
-    note = "" if limit is None else f"daily loss limit {USD.text(limit)}"
-    return Tile("Worst drawdown", USD.text(worst), note, "bad" if limit is not None and -worst >= limit else "")
+    note = "below the highest equity" if limit is None else f"from the peak; a day may lose {USD.text(limit)}"
+    latched = run.decision is not None and any(g.is_latched and g.name == "daily_loss" for g in run.decision.guardrails)
+    return Tile("Worst drawdown", USD.text(worst), note, "bad" if latched else "")
 
 
 def _acceptance(run: RunFiles) -> Tile:
@@ -175,7 +179,8 @@ def _margin(run: RunFiles) -> Tile:
     peak = float(max(r.margin_utilization for r in rows))
     limit = None if run.plan is None else float(run.plan.risk.margin_utilization_max)
     note = "of equity" if limit is None else f"limit {PERCENT.text(limit)}"
-    return Tile("Peak margin", PERCENT.text(peak), note, "bad" if limit is not None and peak > limit else "")
+    css = _beyond(run, "margin_utilization") if limit is not None and peak > limit else ""
+    return Tile("Peak margin", PERCENT.text(peak), note, css)
 
 
 def _latency(run: RunFiles) -> Tile:
@@ -185,7 +190,7 @@ def _latency(run: RunFiles) -> Tile:
         return Tile("Order latency p95", NONE, "no order was answered")
     target = latency_target(run)
     note = f"of {len(values):,} answers" if target is None else f"target under {MILLISECONDS.text(target)}"
-    css = "bad" if target is not None and p95 >= target else ""
+    css = _beyond(run, "place_order_latency_ms") if target is not None and p95 >= target else ""
     return Tile("Order latency p95", MILLISECONDS.text(p95), note, css)
 
 
@@ -197,7 +202,14 @@ def _drift(run: RunFiles) -> Tile:
     if worst is None:
         return Tile("Largest drift", NONE, "no snapshot without an order in flight")
     limit = drift_limit(run)
-    return Tile("Largest drift", f"${worst:.4f}", f"at most {USD.text(limit)}", "bad" if float(worst) > limit else "")
+    css = _beyond(run, "reconciliation") if float(worst) > limit else ""
+    return Tile("Largest drift", f"${worst:.4f}", f"at most {USD.text(limit)}", css)
+
+
+def _beyond(run: RunFiles, metric: str) -> str:
+    """A figure beyond its limit warns; it is bad once its criterion says so (a share of time may be allowed)."""
+    found = criterion_of(run, metric)
+    return "warn" if found is not None and found.outcome is Outcome.PASS else "bad"
 
 
 def criterion_of(run: RunFiles, metric: str) -> CriterionResult | None:
@@ -223,14 +235,15 @@ def stages(run: RunFiles) -> list[StageBox]:
     boxes = []
     for stage in Stage:
         result = run.stages.get(stage)
-        if result is not None:
+        if stage is Stage.GO_NO_GO and run.decision is not None:
+            status = StageStatus.PASSED if run.decision.verdict is not Verdict.NO_GO else StageStatus.FAILED
+            words = f"{run.decision.verdict} by rule {run.decision.rule}"
+            boxes.append(replace(_box(stage, status, words, "", ""), status=run.decision.verdict.value))
+        elif result is not None:
             passed = sum(c.status.value == "PASSED" for c in result.checks)
             counts = f"{passed} of {len(result.checks)} checks passed" if result.checks else ""
             duration = span_text(max(0, result.ended_ns - result.started_ns) / NS)
             boxes.append(_box(stage, result.status, result.summary, duration, counts))
-        elif stage is Stage.GO_NO_GO and run.decision is not None:
-            status = StageStatus.PASSED if run.decision.verdict is not Verdict.NO_GO else StageStatus.FAILED
-            boxes.append(_box(stage, status, f"{run.decision.verdict} by rule {run.decision.rule}", "", ""))
         elif stage in summaries:
             boxes.append(_box(stage, summaries[stage].status, summaries[stage].summary, "", ""))
         else:

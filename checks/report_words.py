@@ -73,7 +73,7 @@ TIER_WORDS = {
 NEXT_STEPS = {
     Disposition.EXTEND: "Extend: run the same subject again; what was shown so far counts on.",
     Disposition.REPAIR: "Repair what is broken or missing, then run again.",
-    Disposition.REJECT: "Reject: this subject has shown a violation. Change it; a new subject starts with no evidence.",
+    Disposition.REJECT: "Reject: a violation was shown. Mend its cause; a changed subject starts with no evidence.",
     Disposition.HOLD: "Hold: nothing is to be run again; what is missing is named above.",
     Disposition.ROLLBACK: "Roll back: stay reduce-only, close all, then find the cause before anything runs again.",
 }

@@ -45,6 +45,7 @@ from trading_core.plan import Level
 START_NS = from_iso("2026-03-02T00:00:00Z")
 SUBJECT = "5b" * 32
 PRICES = {"BTC-USD": 66_000.0, "ETH-USD": 1_980.0, "SOL-USD": 84.0, "XRP-USD": 1.36}
+CROSSING = "INVALID_LIMIT_PRICE_POST_ONLY"
 DENIALS = ("SPREAD_TOO_WIDE", "INSUFFICIENT_DEPTH", "STALE_BOOK", "ORDERS_PER_MINUTE")
 STEPS = {
     "post_only_entry": ("1 of 1 rested post-only", {}),
@@ -100,7 +101,8 @@ def make_artifacts(day: Day, run_id: str = "phase2-20260302T000000Z-7", plan: st
     header = Header(
         run_id=run_id, plan=plan, venue="local", level=Level.L0, subject_digest=SUBJECT,
         source="local exchange, replay of a recorded day", day="typical", seed=day.seed, producer="checks.artifacts",
-        window_start=START_NS, window_end=START_NS + day.minutes * MINUTE_NS, events=day.seq + 400, last_seq=day.seq + 400,
+        window_start=START_NS, window_end=START_NS + day.minutes * MINUTE_NS, events=day.seq + 400,
+        last_seq=day.seq + 400,
     )
     books, margin = make_books(day)
     return ArtifactSet(
@@ -163,48 +165,57 @@ def make_traces(day: Day) -> tuple[tuple[Trace, ...], tuple[SizedDownRow, ...]]:
 
 def make_trace(day: Day, number: int, symbol: str, ts: int) -> Trace:
     draw, price = day.chance.random(), day.price(symbol, number)
-    purpose = Purpose.PROBE_CROSSING if number == 1 else Purpose.ENTRY
     rejected, denied = number == 1 or draw < day.rejected_share, number > 1 and draw > 0.93
-    reason = "INVALID_LIMIT_PRICE_POST_ONLY" if number == 1 else day.chance.choice(("INSUFFICIENT_FUND", "RATE_LIMITED"))
-    latency = money(38 + day.chance.lognormvariate(2.6, 0.7), 3)
-    order, side = f"run7-{number:06d}", day.chance.choice(list(Side))
     accepted = not denied and not rejected
     was_filled = accepted and draw > 0.4
-    size = money(45 / price, 6)
     status = OrderStatus.FILLED if was_filled else OrderStatus.CANCELLED if accepted else OrderStatus.REJECTED
-    sent = {} if denied else {"submit": SubmitStep(seq=day.next_seq(), ts=ts, client_order_id=order, mid=money(price))}
-    answer = AnswerStep(
-        seq=day.next_seq(), ts=ts + int(latency * 1_000_000), kind=AnswerKind.ACCEPTED if accepted else AnswerKind.REJECTED,
-        order_id=f"v-{number}" if accepted else "", reason="" if accepted else reason, is_expected=number == 1,
-        latency_ms=latency,
-    )
-    fill = FillStep(
-        seq=day.next_seq(), ts=ts + NS, entry_id=f"e{number}", trade_id=f"t{number}", order_id=f"v-{number}",
-        product_id=symbol, side=side, price=money(price), size=size, notional=money(45.0), commission=money(0.27),
-        liquidity=Liquidity.MAKER if draw > 0.5 else Liquidity.TAKER, slippage_bps=money(day.chance.gauss(0.2, 0.8)),
-    )
+    size, side = money(45 / price, 6), day.chance.choice(list(Side))
+    answer = make_answer(day, number, ts, is_accepted=accepted)
+    order = f"run7-{number:06d}"
+    signal = SignalStep(seq=day.next_seq(), ts=ts, source="post_only_pulse")
+    sizing = SizingStep(seq=day.next_seq(), original_size=size * 2, adjusted_size=size, limit_name="max_notional")
+    submit = SubmitStep(seq=day.next_seq(), ts=ts, client_order_id=order, mid=money(price))
+    denial = DenialStep(seq=day.next_seq(), ts=ts, reason=DENIALS[number % 4], detail="61 bps, limit 50 bps")
     report = ReportStep(
         seq=day.next_seq(), ts=ts + 2 * NS, status=status, filled_size=size, average_price=money(price),
         total_fees=money(0.27),
     )
-    cancel = CancelStep(seq=day.next_seq(), ts=ts + 30 * NS, cause="auto_cancel", answer_seq=day.next_seq(), is_accepted=True)
-    denial = DenialStep(seq=day.next_seq(), ts=ts, reason=DENIALS[number % 4], detail="61 bps, limit 50 bps")
+    cancel = CancelStep(seq=day.next_seq(), ts=ts + 30 * NS, cause="auto_cancel", is_accepted=True)
     return Trace(
         signal_id=f"s{number}", client_order_id="" if denied else order, order_id=answer.order_id, product_id=symbol,
-        side=side, purpose=purpose, order_type=OrderType.LIMIT, time_in_force=TimeInForce.GTC, post_only=True,
-        reduce_only=False, size=size, limit_price=money(price), stop_price=None, cancel_after_s=30,
-        status=OrderStatus.DENIED if denied else status, retries=0,
-        signal=SignalStep(seq=day.next_seq(), ts=ts, source="post_only_pulse"),
-        sizing=SizingStep(seq=day.next_seq(), original_size=size * 2, adjusted_size=size, limit_name="max_notional")
-        if number % 15 == 3 else None,
-        denial=denial if denied else None, answers=() if denied else (answer,), reports=(report,) if accepted else (),
-        fills=(fill,) if was_filled else (), cancels=(cancel,) if accepted and not was_filled else (), **sent,
+        side=side, purpose=Purpose.PROBE_CROSSING if number == 1 else Purpose.ENTRY, order_type=OrderType.LIMIT,
+        time_in_force=TimeInForce.GTC, post_only=True, reduce_only=False, size=size, limit_price=money(price),
+        stop_price=None, cancel_after_s=30, status=OrderStatus.DENIED if denied else status, retries=0,
+        signal=signal, sizing=sizing if number % 15 == 3 else None, denial=denial if denied else None,
+        submit=None if denied else submit, answers=() if denied else (answer,), reports=(report,) if accepted else (),
+        fills=(make_fill(day, number, symbol, ts, side, size),) if was_filled else (),
+        cancels=(cancel,) if accepted and not was_filled else (),
+    )
+
+
+def make_answer(day: Day, number: int, ts: int, *, is_accepted: bool) -> AnswerStep:
+    latency = money(38 + day.chance.lognormvariate(2.6, 0.7), 3)
+    reason = CROSSING if number == 1 else day.chance.choice(("INSUFFICIENT_FUND", "RATE_LIMITED"))
+    return AnswerStep(
+        seq=day.next_seq(), ts=ts + int(latency * 1_000_000), is_expected=number == 1, latency_ms=latency,
+        kind=AnswerKind.ACCEPTED if is_accepted else AnswerKind.REJECTED,
+        order_id=f"v-{number}" if is_accepted else "", reason="" if is_accepted else reason,
+    )
+
+
+def make_fill(day: Day, number: int, symbol: str, ts: int, side: Side, size: Decimal) -> FillStep:
+    return FillStep(
+        seq=day.next_seq(), ts=ts + NS, entry_id=f"e{number}", trade_id=f"t{number}", order_id=f"v-{number}",
+        product_id=symbol, side=side, price=money(day.price(symbol, number)), size=size, notional=money(45.0),
+        commission=money(0.27), liquidity=day.chance.choice((Liquidity.MAKER, Liquidity.TAKER)),
+        slippage_bps=money(day.chance.gauss(0.2, 0.8)),
     )
 
 
 def make_cut(day: Day, number: int, symbol: str, ts: int) -> SizedDownRow:
     return SizedDownRow(
-        seq=day.next_seq(), ts=ts, signal_id=f"s{number}", product_id=symbol, side=Side.BUY, purpose=Purpose.PROBE_OVERSIZE,
+        seq=day.next_seq(), ts=ts, signal_id=f"s{number}", product_id=symbol, side=Side.BUY,
+        purpose=Purpose.PROBE_OVERSIZE,
         original_size=Decimal("3.2"), adjusted_size=Decimal("0.0015"), original_notional=Decimal(100_000),
         adjusted_notional=Decimal(59_375), limit_name="impact_bps_max", impact_limit_bps=Decimal(10),
         model_impact_bps=Decimal("41.2"), realized_impact_bps=Decimal("0.3"), depth_l1=Decimal(50_000),
@@ -215,17 +226,15 @@ def make_cut(day: Day, number: int, symbol: str, ts: int) -> SizedDownRow:
 def make_breakdown(header: Header, traces: tuple[Trace, ...]) -> RejectionBreakdown:
     rows = []
     for t in traces:
-        answer = t.answer
-        if t.denial is not None:
-            by, reason, step, expected = RefusedBy.US, t.denial.reason, t.denial, True
-        elif answer is not None and answer.kind is AnswerKind.REJECTED:
-            by, reason, step, expected = RefusedBy.VENUE, answer.reason, answer, answer.is_expected
-        else:
+        refused = t.denial or t.answer
+        if refused is None or (isinstance(refused, AnswerStep) and refused.kind is AnswerKind.ACCEPTED):
             continue
         rows.append(
             RefusalRow(
-                seq=step.seq, ts=step.ts, by=by, product_id=t.product_id, purpose=t.purpose, reason=reason,
-                is_expected=expected, detail="", signal_id=t.signal_id, client_order_id=t.client_order_id,
+                seq=refused.seq, ts=refused.ts, by=RefusedBy.US if t.denial else RefusedBy.VENUE,
+                product_id=t.product_id, purpose=t.purpose, reason=refused.reason,
+                is_expected=refused.is_expected if isinstance(refused, AnswerStep) else True, detail="",
+                signal_id=t.signal_id, client_order_id=t.client_order_id,
             )
         )
     groups = Counter((r.by, r.reason, r.is_expected, r.purpose.value.startswith("PROBE_")) for r in rows)
@@ -258,9 +267,9 @@ def make_liquidity(day: Day) -> tuple[LiquidityRow, ...]:
     return tuple(
         LiquidityRow(
             ts=START_NS + minute * MINUTE_NS, product_id=symbol, mark=money(day.price(symbol, minute)),
-            spread_bps=money(0.4 + index + abs(day.chance.gauss(0, 0.2)) + (18 if minute == day.minutes * 2 // 3 else 0)),
-            staleness_s=money(abs(day.chance.gauss(0.4, 0.3))), bid_depth_l10=money(90_000.0), ask_depth_l10=money(88_000.0),
-            updates=600,
+            spread_bps=money(0.4 + index + abs(day.chance.gauss(0, 0.2)) + 18 * (minute == day.minutes * 2 // 3)),
+            staleness_s=money(abs(day.chance.gauss(0.4, 0.3))), bid_depth_l10=money(90_000 + 900 * day.chance.random()),
+            ask_depth_l10=money(88_000.0), updates=600,
         )
         for minute in range(day.minutes)
         for index, symbol in enumerate(day.symbols)
@@ -269,11 +278,12 @@ def make_liquidity(day: Day) -> tuple[LiquidityRow, ...]:
 
 def make_timeline(day: Day) -> tuple[TimelineRow, ...]:
     end = START_NS + day.minutes * MINUTE_NS
+    middle = START_NS + (end - START_NS) // 2
     rows = [
         TimelineRow(seq=1, ts=START_NS, kind="state", name="ACTIVE", severity="INFO", detail="armed by operator"),
-        TimelineRow(seq=900, ts=START_NS + (end - START_NS) // 2, kind="stream", name="DISCONNECTED", severity="WARNING",
+        TimelineRow(seq=900, ts=middle, kind="stream", name="DISCONNECTED", severity="WARNING",
                     detail="closed with 1006"),
-        TimelineRow(seq=904, ts=START_NS + (end - START_NS) // 2 + 4 * NS, kind="stream", name="CONNECTED",
+        TimelineRow(seq=904, ts=middle + 4 * NS, kind="stream", name="CONNECTED",
                     severity="INFO", detail="resubscribed, 0 events lost"),
         TimelineRow(seq=930, ts=START_NS + (end - START_NS) * 2 // 3, kind="alert", name="spread_wide",
                     severity="WARNING", detail="19.1 bps, threshold 15 bps"),

@@ -21,6 +21,7 @@ from trading_core.gate.evidence import (
     Tally,
 )
 from trading_core.gate.fold import GuardrailStatus, StageSummary
+from trading_core.gate.record import statement_bytes
 from trading_core.gate.subject import Subject
 from trading_core.plan import Level, Plan, Stage, parse_plan
 from trading_core.stages.result import Check, CheckStatus, StageResult, StageStatus
@@ -48,7 +49,10 @@ def write_go_run(folder: Path, day: Day | None = None, plan: Plan | None = None)
     subject = make_subject(plan, day.symbols)
     end = START_NS + day.minutes * MINUTE_NS
     store = ArtifactStore(folder, lambda: end)
-    refs = {name: _write(store, name, to_json(a), subject, len(a.rows), end) for name, a in artifacts.named().items()}
+    refs = {
+        name.value: _write(store, name, to_json(a), subject, len(a.rows), end)
+        for name, a in artifacts.named().items()
+    }
     observations = observe(artifacts, refs)
     stages = [make_stage(stage, StageStatus.PASSED, n) for n, stage in enumerate(list(Stage)[:5])]
     _write_rest(store, plan, subject, stages, observations, refs, end)
@@ -113,7 +117,7 @@ def observe(artifacts: ArtifactSet, refs: dict[str, EvidenceRef]) -> list[Observ
         ),
         RateObservation(metric="order_acceptance", refs=execution, pooled=_sum(tallies), by_symbol=tallies),
         RateObservation(
-            metric="place_latency_ms", refs=execution, pooled=quick,
+            metric="place_order_latency_ms", refs=execution, pooled=quick,
             worst=max(a.latency_ms or Decimal(0) for _, a in answered),
         ),
         CountObservation(metric="margin_events", refs=(refs["margin_snapshots"],), count=0, window_s=1200),
@@ -168,14 +172,16 @@ def _write_rest(
             observations=tuple(observations),
             stages=tuple(StageSummary(stage=s.stage, status=s.status, summary=s.summary) for s in stages),
             guardrails=tuple(
-                GuardrailStatus(name=g.name, is_latched=False, evaluations=240, longest_gap_s=Decimal(5), worst=Decimal(0))
+                GuardrailStatus(
+                    name=g.name, is_latched=False, evaluations=240, longest_gap_s=Decimal(5), worst=Decimal(0)
+                )
                 for g in plan.guardrails
             ),
             is_chain_verified=True, chain_head=hashlib.sha256(b"head").hexdigest(),
             evidence={name: ref.sha256 for name, ref in refs.items()},
         )
     )
-    _write(store, "decision", record, subject, 1, end)
+    _write(store, "decision", statement_bytes(record), subject, 1, end)
 
 
 def _criterion(name: str, title: str, tier: str, kind: str, stage: str, **bounds: object) -> dict[str, object]:
@@ -218,7 +224,7 @@ _PLAN: dict[str, object] = {
         _criterion("acceptance", "More than 80% of the orders are accepted", "must", "rate", _LIVE,
                    metric="order_acceptance", p0="0.80"),
         _criterion("latency", "Placing an order takes under 500 ms (p95)", "must", "latency_quantile", _LIVE,
-                   metric="place_latency_ms", p0="0.95", quantile_limit="500"),
+                   metric="place_order_latency_ms", p0="0.95", quantile_limit="500"),
         _criterion("clock", "The clock is within 2 s of the venue's", "must", "readiness", "preflight",
                    metric="clock_offset_s", limit="5", warn_above="2"),
         _criterion("kill_switch", "The kill switch refuses entries and ends flat", "must", "exercised", _LIVE,
