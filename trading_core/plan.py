@@ -79,6 +79,9 @@ class Entry(PlanModel):
     notional_min: Exact
     notional_max: Exact
     interval_s: int = Field(gt=0)
+    # How far behind the touch an entry rests: at the touch itself, a post-only order that the market meets while
+    # it travels is rejected.
+    offset_bps: Exact = Decimal(0)
 
 
 class OrderPolicy(PlanModel):
@@ -283,7 +286,7 @@ def load_plan(path: Path) -> Plan:
     """Return the plan of a TOML file; raises ConfigurationError that names the key, the value and the rule."""
     try:
         raw = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as e:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise ConfigurationError(f"plan {path} cannot be read: {e}") from e
     return parse_plan(raw, str(path))
 
