@@ -68,6 +68,17 @@ def test_a_price_of_thirds_leaves_no_remainder_when_all_is_sold() -> None:
     assert ledger.realized() == Decimal("0.00000007") * Decimal("40000.01") - bought
 
 
+def test_a_partial_sale_keeps_an_average_of_many_digits() -> None:
+    ledger = book(
+        make_ledger(),
+        make_fill("e1", Side.BUY, "0.00000003", "33333.33"),
+        make_fill("e2", Side.BUY, "0.00000004", "0.01"),
+    )
+    average = ledger.position(BTC).average_cost
+    book(ledger, make_fill("e3", Side.SELL, "0.00000002", "40000"))
+    assert abs(ledger.position(BTC).average_cost / average - 1) < Decimal("1E-6")
+
+
 def test_a_mark_moves_unrealized_and_equity_only() -> None:
     ledger = book(make_ledger(), make_fill(size="0.01", price="50000"))
     ledger.mark(BTC, Decimal(49_000))
@@ -139,13 +150,14 @@ def test_a_short_gains_when_the_price_falls() -> None:
     assert (ledger.realized(), ledger.unrealized(), ledger.equity()) == (10, 0, 1010)
 
 
-def test_a_fill_through_zero_closes_the_old_side_and_opens_the_new_one_at_its_price() -> None:
+@pytest.mark.parametrize(("sold", "left"), [("3", -1), ("5", -3)])
+def test_a_fill_through_zero_closes_the_old_side_and_opens_the_new_one_at_its_price(sold: str, left: int) -> None:
     ledger = book(
         make_ledger(),
         make_fill("e1", Side.BUY, "2", "50000", "0", BIP),
-        make_fill("e2", Side.SELL, "5", "50100", "0", BIP),
+        make_fill("e2", Side.SELL, sold, "50100", "0", BIP),
     )
-    assert ledger.position(BIP) == Position(Decimal(-3), Decimal(50_100))
+    assert ledger.position(BIP) == Position(Decimal(left), Decimal(50_100))
     assert ledger.realized() == 2
 
 

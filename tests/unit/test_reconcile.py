@@ -15,7 +15,8 @@ BIP = "BIP-20DEC30-CDE"
 
 def make_ledger() -> Ledger:
     marks = {"BTC-USD": Decimal(50_000), BIP: Decimal(50_000)}
-    ledger = Ledger([make_product(), make_future()], {"USD": Decimal(1000), "DOGE": Decimal(3)}, marks)
+    # The future first: its mark is of a hundredth of a coin, and must not value coins.
+    ledger = Ledger([make_future(), make_product()], {"USD": Decimal(1000), "DOGE": Decimal(3)}, marks)
     ledger.book_fill(make_fill(size="0.01", commission="0.50"))
     ledger.book_fill(make_fill("e2", size="2", product_id=BIP))
     return ledger
