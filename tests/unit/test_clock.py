@@ -75,6 +75,12 @@ def test_a_clock_at_speed_one_is_the_wall_clock_to_the_nanosecond() -> None:
     assert before <= now <= after
 
 
+def test_a_clock_far_from_its_anchor_keeps_the_last_digits() -> None:
+    clock = SystemClock(1.0, EPOCH_NS)
+    # A float of so many nanoseconds would be a multiple of 256.
+    assert any(clock.now_ns() % 256 for _ in range(50))
+
+
 def test_waiting_ends_at_or_after_the_deadline() -> None:
     clock = SystemClock(1440.0)
     deadline_ns = clock.now_ns() + 10 * NS

@@ -96,12 +96,7 @@ class ArtifactStore:
             before = self.manifest()
             # Announced first: after a crash between the two renames the new file is known all the same.
             self._save(Manifest(artifacts=before.artifacts, pending=entry))
-            try:
-                write_atomically(path, data)
-            except StorageError:
-                with suppress(StorageError):  # the announcement alone does no harm
-                    self._save(before)
-                raise
+            write_atomically(path, data)
             self._save(Manifest(artifacts={**before.artifacts, name: entry}))
         return entry
 
