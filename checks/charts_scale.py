@@ -126,6 +126,8 @@ class Unit:
         >>> USD.text(-248.4), USD.text(10000.0), USD.text(0.004), PERCENT.text(0.979), USD.text(9980.0, 0.5)
         ('−$248.40', '$10,000', '$0.004', '97.9%', '$9,980.0')
         """
+        if not math.isfinite(value):
+            return "beyond any scale"
         if self.is_log:
             return _power_of_ten(value)
         scaled = value * self.scale

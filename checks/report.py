@@ -9,18 +9,20 @@ import argparse
 import base64
 import hashlib
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from checks.report_charts import chart_sections
 from checks.report_criteria import criteria, evidence
-from checks.report_load import RunFiles, load_run
+from checks.report_load import Problem, RunFiles, load_run
 from checks.report_questions import questions
 from checks.report_tables import (
+    Table,
     broken_findings,
     failed_checks,
     files,
@@ -31,13 +33,25 @@ from checks.report_tables import (
     symbols,
     timeline,
 )
-from checks.report_view import banner, stages, tiles
+from checks.report_view import Banner, banner, stages, tiles
 from trading_core.canonical import canonical_json
 from trading_core.errors import GreenlightError
 from trading_core.run_files import REPORT_HTML, REPORT_JSON, REPORT_MARKDOWN
 from trading_core.storage.artifact_store import write_atomically
 
 SCHEMA_VERSION = 1
+T = TypeVar("T")
+NO_TABLE = Table("A table is missing here", (), (), "It could not be made; see the top of the page.")
+NO_BANNER = Banner(
+    verdict="NO VERDICT", sign="\N{WHITE CIRCLE}", css="bad", disposition="", next_steps=(), badge="", context="",
+    run_id="", sentence="The decision could not be shown. Nothing is authorised.",
+)
+TABLES: dict[str, tuple[Callable[[RunFiles], Table], ...]] = {
+    "early": (failed_checks, broken_findings),
+    "tables": (steps, symbols, guardrails),
+    "late": (findings, timeline),
+    "provenance": (provenance, files),
+}
 
 
 @dataclass(frozen=True)
@@ -66,21 +80,23 @@ def build_report(run_dir: Path) -> ReportFiles:
 
 def view_of(run: RunFiles) -> dict[str, Any]:
     """Return everything that the pages show, charts left out: the same for HTML, Markdown and JSON."""
-    return {
-        "banner": banner(run),
-        "tiles": tiles(run),
-        "questions": questions(run),
-        "stages": stages(run),
-        "groups": criteria(run),
-        "evidence": evidence(run),
-        "problems": run.problems,
-        "absent": run.absent,
-        "failed": failed_checks(run),
-        "broken": broken_findings(run),
-        "tables": (steps(run), symbols(run), guardrails(run)),
-        "late_tables": (findings(run), timeline(run)),
-        "provenance": (provenance(run), files(run)),
+    lists: dict[str, Callable[[RunFiles], list[Any]]] = {
+        "tiles": tiles, "questions": questions, "stages": stages, "groups": criteria, "evidence": evidence,
     }
+    view: dict[str, Any] = {"banner": _guarded(run, "banner", banner, NO_BANNER)}
+    view |= {name: _guarded(run, name, make, []) for name, make in lists.items()}
+    for name, makers in TABLES.items():
+        view[name] = tuple(_guarded(run, make.__name__, make, NO_TABLE) for make in makers)
+    return {**view, "problems": run.problems, "absent": run.absent}
+
+
+def _guarded(run: RunFiles, name: str, make: Callable[[RunFiles], T], instead: T) -> T:
+    """Return a part of the page, or what stands in its place: one absurd figure must not cost the other parts."""
+    try:
+        return make(run)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as e:
+        run.problems.append(Problem(f"The part {name} of this page", f"could not be made: {type(e).__name__}: {e}"))
+        return instead
 
 
 def html_of(run: RunFiles, view: dict[str, Any]) -> str:

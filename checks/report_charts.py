@@ -6,10 +6,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 from markupsafe import Markup
 
-from checks.charts import SERIES_MAX, Band, Limit, Series, line_chart, swatch
+from checks.charts import SERIES_MAX, Band, Limit, Series, line_chart, no_data, swatch
 from checks.charts_bars import Bar, Lane, Mark, Moment, bar_chart, histogram, timeline
 from checks.charts_scale import BPS, MILLISECONDS, PERCENT, POWER_OF_TEN, SECONDS, USD, Point, Unit, span_text
 from checks.report_figures import drawdown, e_path, highest, latencies_ms, lowest, quantile, windows, with_holes
@@ -57,13 +58,23 @@ class ChartSection:
 
 def chart_sections(run: RunFiles) -> list[ChartSection]:
     """Return all sections; a chart without data says so."""
-    return [
-        ChartSection("Money", (_equity(run), _drawdown(run), _pnl(run), _drift(run))),
-        ChartSection("Exposure and margin", (_positions(run), _margin(run))),
-        ChartSection("Orders", (_rejections(run), _latency(run), *_e_processes(run))),
-        ChartSection("Market quality", (_spread(run), _staleness(run), _depth(run))),
-        ChartSection("What happened", (_timeline(run),)),
-    ]
+    sections: dict[str, tuple[Callable[[RunFiles], ChartBox], ...]] = {
+        "Money": (_equity, _drawdown, _pnl, _drift),
+        "Exposure and margin": (_positions, _margin),
+        "Orders": (_rejections, _latency, *_e_processes(run)),
+        "Market quality": (_spread, _staleness, _depth),
+        "What happened": (_timeline,),
+    }
+    return [ChartSection(title, tuple(_box(run, make) for make in boxes)) for title, boxes in sections.items()]
+
+
+def _box(run: RunFiles, make: Callable[[RunFiles], ChartBox]) -> ChartBox:
+    try:
+        return make(run)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as e:
+        # A figure that no axis can hold, in an artifact that is valid all the same.
+        words = f"it cannot be drawn: {type(e).__name__}: {e}"
+        return ChartBox("A chart is missing here", "", no_data("Chart", words[:70]))
 
 
 def _equity(run: RunFiles) -> ChartBox:
@@ -183,15 +194,15 @@ def _latency(run: RunFiles) -> ChartBox:
     return ChartBox("Order latency", f"send to answer, {len(values):,} orders" if values else "", svg)
 
 
-def _e_processes(run: RunFiles) -> list[ChartBox]:
+def _e_processes(run: RunFiles) -> list[Callable[[RunFiles], ChartBox]]:
     judged = [c for c in (run.plan.criteria if run.plan else ()) if c.p0 is not None]
     rates = [c for c in judged if c.kind is Kind.RATE and c.metric in ACCEPTANCE_METRICS]
     strictest = sorted(rates, key=lambda c: list(Tier).index(c.tier))[:1]
     latency = [c for c in judged if c.kind is Kind.LATENCY_QUANTILE and c.quantile_limit is not None]
-    return [_e_process(run, c) for c in [*strictest, *latency]]
+    return [partial(_e_process, c) for c in [*strictest, *latency]]
 
 
-def _e_process(run: RunFiles, c: Criterion) -> ChartBox:
+def _e_process(c: Criterion, run: RunFiles) -> ChartBox:
     limit = None if c.quantile_limit is None else float(c.quantile_limit)
     path = e_path(run.logs, float(c.p0 or 0), limit) if run.logs else []
     bar = e_threshold(c.alpha)
