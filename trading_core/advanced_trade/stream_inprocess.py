@@ -21,7 +21,7 @@ from trading_core.local_exchange.model import ExchangeEvent, ExchangeOrder, Fill
 from trading_core.orders import VenueOrder
 from trading_core.products import Product
 
-BOOK_EVERY_NS = NS // 10  # ten looks at each book a second, about what level2 pushes of a calm market
+BOOK_EVERY_NS = NS  # a look at each book a second: orders wake the session to the nanosecond all the same
 
 
 class InProcessFeed:

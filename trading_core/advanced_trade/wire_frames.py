@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import ClassVar, TypeAlias
 
 import msgspec
@@ -136,6 +137,8 @@ class OtherFrame(msgspec.Struct, frozen=True):
 KnownFrame: TypeAlias = BookFrame | TradesFrame | HeartbeatFrame | UserFrame | SubscriptionsFrame
 AnyFrame: TypeAlias = KnownFrame | OtherFrame
 
+PRICES_REMEMBERED = 65_536  # per product: more levels than Coinbase's deepest book
+
 _known: msgspec.json.Decoder[KnownFrame] = msgspec.json.Decoder(KnownFrame)
 _other: msgspec.json.Decoder[OtherFrame] = msgspec.json.Decoder(OtherFrame)
 
@@ -160,8 +163,12 @@ class FrameReader:
     CHANNELS: ClassVar = frozenset({"l2_data", "market_trades", "heartbeats", "user", "subscriptions"})
 
     def __init__(self, products: Sequence[Product], now_ns: Callable[[], int]) -> None:
-        self._grids = {
-            p.product_id: (Grid.of(p.price_increment), Grid.of(p.base_increment)) for p in products
+        # Prices come again and again, sizes hardly ever.
+        self._steps = {
+            p.product_id: (
+                lru_cache(PRICES_REMEMBERED)(Grid.of(p.price_increment).exact), Grid.of(p.base_increment).steps
+            )
+            for p in products
         }
         self._now_ns = now_ns
 
@@ -169,7 +176,7 @@ class FrameReader:
         """Return the events of a frame, dated by venue time at receipt; empty for an acknowledgement."""
         match frame:
             case BookFrame(events=events):
-                return [self._book_changed(e) for e in events if e.product_id in self._grids]
+                return [self._book_changed(e) for e in events if e.product_id in self._steps]
             case TradesFrame(events=events):
                 return [self._trade(t) for e in events if e.type != "snapshot" for t in _oldest_first(e.trades)]
             case HeartbeatFrame(events=events):
@@ -182,8 +189,7 @@ class FrameReader:
                 return []
 
     def _book_changed(self, event: BookEvent) -> BookChanged:
-        prices, sizes = self._grids[event.product_id]
-        ticks, lots = prices.exact, sizes.steps
+        ticks, lots = self._steps[event.product_id]
         bids: list[tuple[int, int]] = []
         asks: list[tuple[int, int]] = []
         for update in event.updates:
