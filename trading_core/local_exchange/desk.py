@@ -139,14 +139,11 @@ class Desk:
         self.live[order.account_id][order.order_id] = order
         if not request.config.is_market:
             self._ledger.set_hold(order, self.required_hold(order))
-        if request.config.is_stop or request.config.is_bracket:
-            self._add_stop(order)
-            if request.config.is_bracket:
-                self._rest(order)
-            self._tell(order)
-        else:
-            self._tell(order)
+        self._tell(order)
+        if not request.config.is_stop:
             self._execute(order)
+        if order.trigger_status is TriggerStatus.STOP_PENDING and order.status.is_live:
+            self._add_stop(order)
         self._run_stops(market)
         return order
 
