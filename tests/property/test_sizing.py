@@ -26,7 +26,7 @@ def test_the_largest_notional_stays_within_the_limit(depth: Depth, limit: Decima
     assert impact_bps(largest_notional(limit, depth), depth) <= limit + TINY
 
 
-@given(depths(), limits)
+@given(depths().filter(lambda depth: depth.l1 > 0), limits)
 def test_a_cent_more_than_the_largest_notional_exceeds_the_limit(depth: Depth, limit: Decimal) -> None:
     largest = largest_notional(limit, depth)
     assert impact_bps(largest + Decimal("0.01"), depth) > limit
