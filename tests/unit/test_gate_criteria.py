@@ -86,7 +86,6 @@ def test_figures_without_artifact_and_event_are_no_evidence(kind: Kind) -> None:
         ({"window_end_ns": START_NS - 1}, {"run_started_ns": START_NS}, Reason.STALE),
         ({}, {"evidence": {"another.json": SHA}}, Reason.MISSING),
         ({}, {"evidence": {ARTIFACT: "cd" * 32}}, Reason.HASH_MISMATCH),
-        ({"rows": 0}, {}, Reason.EMPTY),
     ],
 )
 def test_evidence_that_does_not_belong_here_is_refused(
@@ -96,6 +95,11 @@ def test_evidence_that_does_not_belong_here_is_refused(
     result = judge(kind, {"refs": (make_ref(**ref),), "event_seqs": ()}, bounds, **context)
     assert result.reason is reason
     assert result.outcome in (Outcome.NO_DATA, Outcome.ERROR)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in Kind if kind is not Kind.COMPOSITION])
+def test_figures_from_empty_artifacts_are_no_data(kind: Kind) -> None:
+    assert judge(kind, {"refs": (make_ref(rows=0),), "event_seqs": ()}).reason is Reason.EMPTY
 
 
 def test_a_rehearsal_is_held_to_its_own_level() -> None:
@@ -216,6 +220,11 @@ def test_an_invariant_holds_always_at_the_end_and_with_coverage(changes: dict[st
 def test_no_event_counts_only_in_a_long_enough_window(count: int, window_s: int, outcome: Outcome) -> None:
     result = judge(Kind.ZERO_EVENTS, {"count": count, "window_s": window_s}, {"window_min_s": 900})
     assert result.outcome is outcome
+
+
+def test_a_breakdown_without_rows_divides_nothing() -> None:
+    changes = {"refs": (make_ref(rows=0),), "event_seqs": (), "part": 0, "whole": 0}
+    assert judge(Kind.COMPOSITION, changes).outcome is Outcome.NOT_APPLICABLE
 
 
 def test_no_event_prints_the_poisson_bound() -> None:

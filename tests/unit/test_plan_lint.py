@@ -172,8 +172,11 @@ def test_without_prices_money_is_not_compared() -> None:
     assert [f for f in lint_plan(PHASE2, {}, {}) if f.key.startswith("products.")] == []
 
 
-def test_a_criterion_of_an_unknown_step_only_warns_where_it_is_no_must() -> None:
+@pytest.mark.parametrize(
+    ("tier", "severity"), [(Tier.MUST, Severity.REFUSE), (Tier.SHOULD, Severity.WARN), (Tier.NICE, None)]
+)
+def test_an_effect_that_no_step_provokes_is_refused_as_a_must(tier: Tier, severity: Severity | None) -> None:
     criterion: Criterion = next(c for c in find_plan("stage3").criteria if c.name == "websocket_reconnect")
-    plan = PHASE2.model_copy(update={"criteria": (*PHASE2.criteria, criterion)})
-    found = {f.key: f.severity for f in lint(plan)}
-    assert found["criteria.websocket_reconnect"] is Severity.WARN
+    criteria = (*PHASE2.criteria, criterion.model_copy(update={"tier": tier}))
+    found = {f.key: f.severity for f in lint(PHASE2.model_copy(update={"criteria": criteria}))}
+    assert found.get("criteria.websocket_reconnect") is severity

@@ -104,7 +104,9 @@ def _inadmissible(criterion: Criterion, seen: Observation | None, context: GateC
         return Finding(outcome=Outcome.NO_DATA, reason=Reason.MISSING, detail=words)
     if seen.problem is not None:
         return _problem(seen.problem, seen.detail)
-    if seen.refs and not seen.event_seqs and all(ref.rows == 0 for ref in seen.refs):
+    # A breakdown without rows is what a run without rejections leaves: its judge knows what that means.
+    may_be_empty = isinstance(seen, CompositionObservation)
+    if seen.refs and not seen.event_seqs and not may_be_empty and all(ref.rows == 0 for ref in seen.refs):
         words = f"{seen.refs[0].artifact} is empty"
         return Finding(outcome=Outcome.NO_DATA, reason=Reason.EMPTY, detail=words)
     return None

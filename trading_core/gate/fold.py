@@ -82,8 +82,8 @@ def _rule_1_guardrail(ballot: Ballot) -> Folded | None:
     if not ballot.latched:
         return None
     first = min(ballot.latched, key=lambda g: g.name)
-    figures = f": {text(first.worst)} (limit {text(first.limit)})" if first.worst is not None else ""
-    words = f"guardrail {first.name} latched{figures}" + (f", {first.detail}" if first.detail else "")
+    figures = first.detail if first.worst is None else f"{text(first.worst)} (limit {text(first.limit)})"
+    words = f"guardrail {first.name} latched" + (f": {figures}" if figures else "")
     return _no_go(Disposition.ROLLBACK, 1, words)
 
 

@@ -175,7 +175,8 @@ def _rate_text(criterion: Criterion, pooled: Tally, seen: RateObservation) -> st
         what = f"{pooled.successes} of {pooled.n} within {limit} ms{worst}"
     else:
         what = f"{pooled.successes} of {pooled.n}"
-    return f"{what}, {share_text(_share(pooled.successes, pooled.n))} (must exceed {share_text(criterion.p0)})"
+    share, beside = share_text(_share(pooled.successes, pooled.n)), f", {seen.detail}" if seen.detail else ""
+    return f"{what}, {share} (must exceed {share_text(criterion.p0)}){beside}"
 
 
 def _turn(base: Finding, outcome: Outcome, reason: Reason, words: str) -> Finding:
