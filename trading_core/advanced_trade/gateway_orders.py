@@ -41,13 +41,16 @@ def close_position(call: Call) -> Mapping[str, Any]:
     call.product(product_id, invalid_argument("ProductID is invalid"))
     size = parse_number(call.body["size"]) if call.body.get("size") else None
     if call.body.get("size") and (size is None or size <= 0):
-        return refused(Refusal("INVALID_REQUEST", "PREVIEW_NON_NUMERIC_ORDER_SIZE"), None)
+        return refused(Refusal("INVALID_REQUEST", "PREVIEW_NON_NUMERIC_ORDER_SIZE"), {})
     made = call.exchange.close_position(call.account_id, call.body["client_order_id"], product_id, size)
-    return refused(made, None) if isinstance(made, Refusal) else _created(made, configuration(made))
+    return refused(made, {}) if isinstance(made, Refusal) else _created(made, configuration(made))
 
 
-def refused(refusal: Refusal, order_configuration: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """Return the answer to an order that is refused for business reasons: HTTP 200, all five members."""
+def refused(refusal: Refusal, order_configuration: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the answer to an order that is refused for business reasons: HTTP 200, all five members.
+
+    The configuration is never null: the SDK's types break on that.
+    """
     return {
         "success": False,
         "error_response": {

@@ -105,7 +105,7 @@ class VenueServer:
         if response.fate is Fate.RESET:
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError("fault plan: the connection is reset")
+            return web.Response()  # goes nowhere: the connection is gone
         headers = {"Content-Type": response.content_type, **response.headers}
         return web.Response(status=response.status, body=response.body, headers=headers)
 

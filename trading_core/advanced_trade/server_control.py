@@ -95,4 +95,4 @@ def _json(body: dict[str, Any]) -> web.Response:
 
 
 def _refused(why: str) -> web.HTTPBadRequest:
-    return web.HTTPBadRequest(body=dumps({"error": why}), content_type="application/json")
+    return web.HTTPBadRequest(text=dumps({"error": why}).decode(), content_type="application/json")

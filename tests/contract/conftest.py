@@ -1,0 +1,23 @@
+"""Fixtures for tests against a served venue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.venue import Venue, running_venue
+
+
+@pytest.fixture(scope="module")
+def venue_server() -> Iterator[Venue]:
+    """A healthy venue at real speed, shared by the tests of a module; accounts and orders accumulate."""
+    with running_venue() as venue:
+        yield venue
+
+
+@pytest.fixture
+def manual_venue() -> Iterator[Venue]:
+    """A fresh venue whose time stands until `advance` moves it."""
+    with running_venue(is_manual=True) as venue:
+        yield venue
