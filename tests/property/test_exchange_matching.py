@@ -97,7 +97,7 @@ class Matching(RuleBasedStateMachine):
             base_size=None if by_quote else product.size_for(Decimal(notional), last),
             quote_size=Decimal(notional) if by_quote else None,
             limit_price=None if config is OrderConfig.MARKET_IOC else price,
-            stop_price=last + stop_offset * product.price_increment if "stop" in config or "bracket" in config else None,
+            stop_price=last + stop_offset * product.price_increment if config.is_stop or config.is_bracket else None,
             post_only=post_only and config in RESTING,
             end_ns=self.exchange.now_ns + 40 * NS if config.has_end_time else None,
         )

@@ -37,10 +37,11 @@ class Timeline:
 
     def advance(self, to_ns: int, wanted: Collection[str], book_every_ns: int | None) -> list[ExchangeEvent]:
         """Move to the moment; see LocalExchange.advance."""
-        while self.now_ns < to_ns:
-            limit = min(to_ns, self._timers[0][0]) if self._timers else to_ns
-            if book_every_ns is not None and wanted:
-                limit = min(limit, (self.now_ns // book_every_ns + 1) * book_every_ns)
+        every_ns = book_every_ns if book_every_ns is not None and wanted else None
+        show_ns = to_ns if every_ns is None else (self.now_ns // every_ns + 1) * every_ns
+        is_there = to_ns <= self.now_ns
+        while not is_there:
+            limit = min(to_ns, show_ns, self._timers[0][0] if self._timers else to_ns)
             found = self._next(limit, wanted)
             if found is not None:
                 update, market = found
@@ -52,8 +53,10 @@ class Timeline:
                 market.skip_to(self._update(market, limit))
             while self._timers and self._timers[0][0] <= limit:
                 heapq.heappop(self._timers)[2]()
-            if book_every_ns is not None and limit % book_every_ns == 0:
+            if limit == show_ns and every_ns is not None:
                 self._show_books(wanted)
+                show_ns += every_ns
+            is_there = limit == to_ns
         self._show_books(wanted)
         events, self._desk.events = self._desk.events, []
         return [e for e in events if not isinstance(e, TradePrinted) or e.product_id in wanted]
