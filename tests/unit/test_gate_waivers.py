@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from trading_core.gate.decide import DecisionRecord, GateInput, decide
 from trading_core.gate.evidence import Tally
 from trading_core.gate.outcomes import Outcome, Reason, Verdict
 from trading_core.gate.overlays import NEVER_WAIVABLE, Waiver
+from trading_core.gate.record import DecisionLog
 from trading_core.plan import Tier
 
 DAY_NS = 86_400 * NS
@@ -112,3 +114,12 @@ def test_a_plan_cannot_make_them_waivable() -> None:
     given = given.model_copy(update={"plan": plan, "subject": subject})
     record = decide_with(waiver(given, criterion="reconciliation", raw_outcome=Outcome.FAIL, floor="1"), given=given)
     assert "never be waived" in record.waivers[0].refusal
+
+
+def test_a_waiver_is_spent_only_by_a_decision_that_let_something_through(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path / "decisions.jsonl")
+    # Not spent: the decision was NO-GO all the same.
+    log.append(decide_with(waiver(), given=GIVEN.model_copy(update={"is_chain_verified": False})))
+    assert log.used_waivers() == ()
+    log.append(decide_with(waiver()))
+    assert log.used_waivers() == ("w1",)

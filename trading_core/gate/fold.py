@@ -19,7 +19,10 @@ _SETTLED = frozenset({Outcome.PASS, Outcome.NOT_APPLICABLE})
 
 
 class GuardrailStatus(PlanModel):
-    """What became of one guardrail of the plan: how often it was looked at, and whether it latched."""
+    """What became of one guardrail of the plan: how often it was looked at, and whether it latched.
+
+    `longest_gap_s` is in seconds of the machine, not of an accelerated venue.
+    """
 
     name: str
     is_latched: bool

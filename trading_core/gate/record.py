@@ -18,6 +18,7 @@ from trading_core.canonical import canonical_json
 from trading_core.errors import IntegrityError
 from trading_core.gate.chained_log import ChainedLog
 from trading_core.gate.decide import DecisionRecord
+from trading_core.gate.outcomes import Verdict
 from trading_core.plan import PlanModel
 from trading_core.storage.chain import Head
 
@@ -118,8 +119,12 @@ class DecisionLog:
             raise IntegrityError(f"{self._log.path} holds a line that is no decision: {e.errors()[0]['msg']}") from e
 
     def used_waivers(self) -> tuple[str, ...]:
-        """Return the ids of waivers that a decision has applied: they are spent."""
-        uses = (use for logged in self.decisions() for use in logged.record.waivers)
+        """Return the ids of waivers that have let something through: they are spent.
+
+        A waiver in a decision that was NO-GO all the same, say for want of an approval, is still good.
+        """
+        records = (logged.record for logged in self.decisions())
+        uses = (use for record in records if record.verdict is not Verdict.NO_GO for use in record.waivers)
         return tuple(sorted({use.waiver.waiver_id for use in uses if use.is_applied}))
 
     def find(self, data: bytes) -> LoggedDecision | None:

@@ -20,7 +20,7 @@ ALPHA = Decimal("0.05")
 # Fifty digits, and an exponent range that a day of orders cannot leave. Decimal gives the same digits anywhere.
 _EXACT = Context(prec=50, Emax=999_999_999, Emin=-999_999_999)
 _DIGITS = 9  # of bounds that scipy computes in binary: beyond these, platforms may differ
-ORDERS_MAX = 100_000  # a forecast that needs more orders than this is "not at this rate"
+ORDERS_MAX = 20_000  # two weeks of one order a minute: a forecast beyond it is "not at this rate"
 
 
 class Bounds(msgspec.Struct, frozen=True):
