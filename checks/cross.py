@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import pairwise
 
 from checks.findings import EvidenceRow, Finding, make_finding
 from trading_core.artifact_export import breakdown, export
@@ -27,7 +28,6 @@ from trading_core.gate.criteria import outcome_of
 from trading_core.gate.outcomes import Outcome, Reason
 from trading_core.metrics.evidence import Evidence, Unusable
 from trading_core.money import CENT, ZERO, plain
-from trading_core.products import Product
 from trading_core.run import RunContext
 from trading_core.storage.artifact_store import ArtifactStore
 
@@ -43,7 +43,6 @@ class CrossView:
     context: RunContext
     evidence: Evidence
     events: Sequence[tuple[int, AnyEvent]]
-    products: Mapping[str, Product]
     store: ArtifactStore
     findings: Mapping[str, Finding]
 
@@ -83,9 +82,10 @@ def headers(view: CrossView) -> Broken:
 def from_events(view: CrossView) -> Broken:
     """The artifacts follow from the event store, byte for byte."""
     last_seq = view.evidence.get(ReconciliationHistory).header.last_seq
+    sizes = view.evidence.get(ExecutionLogs).contract_sizes
     if not view.events:
         raise Unusable(Reason.MISSING, "the event store has no event of this run")
-    own = export(view.context, ((s, e) for s, e in view.events if s <= last_seq), view.products).named()
+    own = export(view.context, ((s, e) for s, e in view.events if s <= last_seq), sizes).named()
     seen = Broken()
     for name in (*FIVE, ArtifactName.TIMELINE):  # liquidity also needs the ticks
         loaded = view.evidence.artifacts[name]
@@ -183,15 +183,15 @@ def equity_moves(view: CrossView) -> Broken:
 
 
 def time_is_one(view: CrossView) -> Broken:
-    """Everything lies inside the window of the header, and events are in the order of time."""
+    """Everything lies inside the window of the header, and snapshots are in the order of time."""
     header = view.evidence.get(ReconciliationHistory).header
-    rows = [*view.evidence.get(ReconciliationHistory).rows, *view.evidence.get(Timeline).rows]
-    ordered = sorted(rows, key=lambda row: row.seq)
+    snapshots, rows = view.evidence.get(ReconciliationHistory).rows, view.evidence.get(Timeline).rows
+    times = [(row.seq, row.ts) for row in snapshots] + [(row.seq, row.ts) for row in rows]
     outside = Broken(
-        f"event {row.seq} is outside of the window" for row in rows
-        if not header.window_start <= row.ts <= header.window_end or row.seq > header.last_seq
+        f"event {seq} is outside of the window" for seq, ts in times
+        if not header.window_start <= ts <= header.window_end or seq > header.last_seq
     )
-    back = [f"event {b.seq} is before event {a.seq}" for a, b in zip(ordered, ordered[1:], strict=False) if b.ts < a.ts]
+    back = [f"event {b.seq} is before event {a.seq}" for a, b in pairwise(snapshots) if b.ts < a.ts]
     return Broken([*outside, *back])
 
 

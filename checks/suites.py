@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from checks.frames import NUMBERS, OPTIONAL_NUMBERS, TEXTS
+from checks.columns import NUMBERS, OPTIONAL_NUMBERS, TEXTS
 from trading_core.artifacts import ArtifactName, RefusedBy
 from trading_core.gate.outcomes import Reason
 from trading_core.orders import OrderStatus, OrderType, Purpose, Side, TimeInForce
@@ -20,6 +20,7 @@ FINITE_MAX = 1e18  # above it is no figure of ours; infinity is
 CENT = 0.01
 SHARE_SLACK = 1e-9
 GAP_PERIODS_MAX = 3
+CLOCK_SLACK_S = 5.0  # an answer carries our clock, a snapshot the latest time seen on any stream
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,7 @@ def _periodic(name: ArtifactName, every_s: int) -> list[Rule]:
         return []
     return [
         Rule("gaps", f"no gap is over {GAP_PERIODS_MAX} periods", "ExpectColumnStepsToBeBetween",
-             {"column": "ts_s", "min_step": 0, "max_step": float(GAP_PERIODS_MAX * every_s)}),
+             {"column": "ts_s", "min_step": -CLOCK_SLACK_S, "max_step": float(GAP_PERIODS_MAX * every_s)}),
     ]
 
 
@@ -124,7 +125,6 @@ _SPECIFIC: dict[ArtifactName, tuple[Rule, ...]] = {
     ),
     ArtifactName.MARGIN_SNAPSHOTS: (
         _rising("seq", strictly=True),
-        _rising("ts_s", strictly=False),
         _between("margin_utilization", 0, 1),
         _between("margin_used", 0, None),
         _one_of("cause", ["snapshot", "change"]),

@@ -15,7 +15,6 @@ from trading_core.clock import NS
 from trading_core.metrics.evidence import Evidence, load_evidence
 from trading_core.orders import Fill, Liquidity, OrderIntent, OrderStatus, Purpose, Side, TimeInForce, VenueOrder
 from trading_core.plan import Plan, load_plan
-from trading_core.products import Product, ProductType
 from trading_core.run import RunContext, VenueName
 from trading_core.storage.artifact_store import ArtifactMeta, ArtifactStore
 from trading_core.trading_state import TradingState
@@ -26,16 +25,8 @@ BTC = "BTC-USD"
 PLAN_FILE = Path(__file__).parent.parent / "deployments" / "plans" / "phase2.toml"
 MAKER_RATE, TAKER_RATE = Decimal("0.004"), Decimal("0.006")
 D = Decimal
+CONTRACT_SIZES = {BTC: Decimal(1)}
 Events = list[tuple[int, ev.AnyEvent]]
-
-
-def make_product() -> Product:
-    """Return BTC-USD as the venue describes it."""
-    return Product(
-        product_id=BTC, product_type=ProductType.SPOT, base_currency="BTC", quote_currency="USD",
-        base_increment=D("0.00000001"), price_increment=D("0.01"), base_min_size=D("0.00000001"),
-        base_max_size=D("3400"), quote_min_size=D("1"),
-    )
 
 
 def make_context(run_dir: Path, **changes: object) -> RunContext:
@@ -78,7 +69,7 @@ class RunWriter:
                 self.snapshot()
             if self.now_ns - self._saved_ns >= self.plan.protocol.save_every_s * NS:
                 self._saved_ns = self.now_ns
-                self.add(ev.AlertRaised(ts_ns=self.now_ns, name="artifacts_saved", severity="INFO", detail="saved"))
+                self.add(ev.ArtifactsSaved(ts_ns=self.now_ns, rows={}))
 
     def signal(self, source: str, intent: OrderIntent) -> str:
         """Raise a signal and return its id."""
@@ -208,7 +199,7 @@ def make_events(
 def write_run(folder: Path, events: Events | None = None, **changes: object) -> RunContext:
     """Write the run's artifacts and manifest and return its context."""
     context = make_context(folder, **changes)
-    artifacts = export(context, events or make_events(context.plan), {BTC: make_product()})
+    artifacts = export(context, events or make_events(context.plan), CONTRACT_SIZES)
     for name, artifact in artifacts.named().items():
         write_artifact(folder, name, artifact)
     return context

@@ -46,9 +46,13 @@ SOURCES = {
 class Exporter:
     """Takes a run's events one by one, in order; `finish` returns the artifacts so far and may be called again."""
 
-    def __init__(self, context: RunContext, products: Mapping[str, Product]) -> None:
+    def __init__(
+        self, context: RunContext, products: Mapping[str, Product],
+        contract_sizes: Mapping[str, Decimal] | None = None,
+    ) -> None:
         self._context = context
-        self._contract_sizes = {p.product_id: p.contract_size for p in products.values()}
+        known = {p.product_id: p.contract_size for p in products.values()}
+        self._contract_sizes = dict(known if contract_sizes is None else contract_sizes)
         self._books = {product_id: OrderBook(product) for product_id, product in products.items()}
         self._traces = TraceBuilder(self._contract_sizes)
         self._reconciliation: list[ReconciliationRow] = []
@@ -70,7 +74,8 @@ class Exporter:
             return
         if isinstance(event, ev.TradePrinted | ev.HeartbeatReceived):
             return
-        self._window = (self._window[0] or event.ts_ns, max(self._window[1], event.ts_ns))
+        start_ns = min(self._window[0] or event.ts_ns, event.ts_ns)
+        self._window = (start_ns, max(self._window[1], event.ts_ns))
         self._events += 1
         self._last_seq = seq
         match event:
@@ -168,10 +173,10 @@ class Exporter:
 
 
 def export(
-    context: RunContext, events: Iterable[tuple[int, ev.AnyEvent]], products: Mapping[str, Product]
+    context: RunContext, events: Iterable[tuple[int, ev.AnyEvent]], contract_sizes: Mapping[str, Decimal]
 ) -> ArtifactSet:
-    """Return the artifacts of a run's events."""
-    exporter = Exporter(context, products)
+    """Return the artifacts of a run's events; without the products, ticks say nothing of depth."""
+    exporter = Exporter(context, {}, contract_sizes)
     for seq, event in events:
         exporter.add(seq, event)
     return exporter.finish()

@@ -6,6 +6,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Literal, TypeAlias
 
+import msgspec
 from pydantic import Field
 
 from trading_core.artifact_base import SCHEMA_VERSION, Artifact, Count, Header, Instant, Money, Seq
@@ -206,6 +207,10 @@ MODELS: dict[ArtifactName, type[AnyArtifact]] = {
 }
 
 
+# Sorted, for an event read back from the store has its mappings in another order than when it was made.
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
 class ArtifactSet(PlanModel):
     """All artifacts of one run."""
 
@@ -224,7 +229,7 @@ class ArtifactSet(PlanModel):
 
 def to_json(artifact: AnyArtifact) -> bytes:
     """Return the bytes that are written and digested; equal artifacts give equal bytes."""
-    return artifact.model_dump_json().encode() + b"\n"
+    return _encoder.encode(artifact.model_dump(mode="json")) + b"\n"
 
 
 def from_json(name: ArtifactName, payload: bytes) -> AnyArtifact:

@@ -10,12 +10,12 @@ import pytest
 
 from tests.evidence_runs import (
     BTC,
+    CONTRACT_SIZES,
     START_NS,
     Events,
     RunWriter,
     load_run,
     make_events,
-    make_product,
     without,
     write_run,
 )
@@ -60,7 +60,7 @@ def test_a_whole_run_passes_every_criterion_that_artifacts_answer(tmp_path: Path
 
 def test_equal_events_give_equal_bytes(tmp_path: Path) -> None:
     context = write_run(tmp_path)
-    one, two = (export(context, make_events(context.plan), {BTC: make_product()}) for _ in range(2))
+    one, two = (export(context, make_events(context.plan), CONTRACT_SIZES) for _ in range(2))
     assert [to_json(a) for a in one.named().values()] == [to_json(a) for a in two.named().values()]
 
 

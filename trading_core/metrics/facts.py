@@ -42,7 +42,7 @@ class Facts:
                 continue
             self._by_type[type(event)].append((seq, event))
             self.last_seq = seq
-            self.first_ns = self.first_ns or event.ts_ns
+            self.first_ns = min(self.first_ns or event.ts_ns, event.ts_ns)
             self.last_ns = max(self.last_ns, event.ts_ns)
 
     def of(self, kind: type[E]) -> list[tuple[int, E]]:

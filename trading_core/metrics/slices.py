@@ -33,7 +33,6 @@ SLACK_NS = 15 * NS  # a snapshot may be this late and still speak for its minute
 DANGEROUS = frozenset({"DANGER", "LIQUIDATION"})
 # Known troubles of a network, with a rule each: asked again, counted as retries, seen as staleness.
 EXPECTED_FAILURES = frozenset({"RateLimited", "VenueUnavailable", "OutcomeUnknown"})
-SAVED = "artifacts_saved"  # the alert by which a session says that it saved
 SHOWN_MAX = 20
 
 
@@ -68,10 +67,11 @@ def snapshots_complete(view: View) -> CompletenessObservation:
 
 def saves_complete(view: View) -> CompletenessObservation:
     """Return the saves beside those that were due in the plan's window."""
-    times = [row.ts for row in view.evidence.get(Timeline).rows if row.kind == "alert" and row.name == SAVED]
-    if not times:
+    saves = view.facts.of(ev.ArtifactsSaved)
+    if not saves:
         raise Unusable(Reason.MISSING, "no save was recorded")
-    return _complete(view, times, view.plan.protocol.save_every_s, Timeline)
+    seen = _complete(view, [e.ts_ns for _, e in saves], view.plan.protocol.save_every_s, ReconciliationHistory)
+    return seen.model_copy(update={"event_seqs": tuple(seq for seq, _ in saves[:SHOWN_MAX])})
 
 
 def artifacts_complete(view: View) -> CompletenessObservation:
@@ -139,9 +139,11 @@ def _is_fresh(event: ev.SnapshotTaken, limit: Decimal) -> bool | None:
 
 
 def _outages(view: View) -> list[tuple[int, int]]:
-    """Return the stretches without a stream; one that nobody ended lasts to the last event."""
+    """Return the stretches without market data; one that nobody ended lasts to the last event."""
     found, since = [], None
     for _, event in view.facts.of(ev.StreamChanged):
+        if event.connection != "market":
+            continue
         if event.state is ev.StreamState.CONNECTED:
             if since is not None:
                 found.append((since, event.ts_ns))
@@ -180,7 +182,7 @@ def _sliced(
 
 
 def _complete(
-    view: View, times: Sequence[int], every_s: int, model: type[ReconciliationHistory | Timeline]
+    view: View, times: Sequence[int], every_s: int, model: type[ReconciliationHistory]
 ) -> CompletenessObservation:
     """Count the rows that stand apart by at least half a period, and the longest hole, edges included."""
     period_ns = every_s * NS

@@ -172,12 +172,15 @@ def websocket_reconnect(view: View) -> ExercisedObservation:
     """Return whether the stream was lost and came back; nobody provokes it, so it may not have happened."""
     view.evidence.get(Timeline)
     changes = view.facts.of(ev.StreamChanged)
-    lost = [(s, e.ts_ns) for s, e in changes if e.state is ev.StreamState.DISCONNECTED]
-    back = [s for s, e in changes if lost and e.state is ev.StreamState.CONNECTED and e.ts_ns > lost[-1][1]]
+    lost = [(seq, e) for seq, e in changes if e.state is ev.StreamState.DISCONNECTED]
+    back = [
+        seq for seq, e in changes
+        if lost and e.state is ev.StreamState.CONNECTED and seq > lost[-1][0] and e.connection == lost[-1][1].connection
+    ]
     return ExercisedObservation(
         metric=view.metric, refs=view.evidence.refs(Timeline),
-        event_seqs=tuple([s for s, _ in lost][:SHOWN_MAX] + back[:1]), was_provoked=bool(lost), was_seen=bool(back),
-        detail=f"lost {len(lost)} times",
+        event_seqs=tuple([seq for seq, _ in lost][:SHOWN_MAX] + back[:1]), was_provoked=bool(lost),
+        was_seen=bool(back), detail=f"lost {len(lost)} times",
     )
 
 

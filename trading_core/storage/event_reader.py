@@ -141,6 +141,8 @@ class EventReader:
     def _checked(self, before: Head, row: Row[Any]) -> Head:
         if row.seq != before.seq + 1:
             raise self._broken(before.seq + 1, "it is missing")
+        if not isinstance(row.payload, bytes):
+            raise self._broken(row.seq, "its payload is not what was written")
         if row.hash != next_hash(before.hash, row.kind, row.payload):
             raise self._broken(row.seq, "its hash does not match its payload")
         stored = _decoded_block(row) if row.kind == "block" else _decoded(row.payload, row.seq)
