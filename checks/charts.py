@@ -101,9 +101,13 @@ def line_chart(
     is_filled: bool = False,
     is_stepped: bool = False,
     from_zero: bool = False,
+    counted: str = "",
     why_empty: str = "",
 ) -> Markup:
-    """Return lines over UTC time; spikes survive decimation, holes stay open."""
+    """Return lines over UTC time, or over a count of `counted` (then the points carry the number as their time).
+
+    Spikes survive decimation, holes stay open.
+    """
     drawn = [Series(s.name, decimate(s.points)) for s in series[:SERIES_MAX] if finite(v for _, v in s.points)]
     if not drawn:
         return no_data(label, why_empty)
@@ -111,12 +115,13 @@ def line_chart(
     x = Scale(min(moments), max(max(moments), min(moments) + 1), LEFT, WIDTH - RIGHT)
     marks, kept, off = _y_axis(drawn, limits, from_zero=from_zero)
     y = Scale(marks[0], marks[-1], HEIGHT - BOTTOM, TOP)
-    parts = [_bands(bands, x), _grid(marks, y, unit), _time_axis(x)]
+    below = _count_axis(x, counted) if counted else _time_axis(x)
+    parts = [_bands(bands, x), _grid(marks, y, unit), below]
     for number, s in enumerate(drawn):
         parts.append(_line(s, number, x, y, is_filled=is_filled, is_stepped=is_stepped, is_alone=len(drawn) == 1))
     parts.extend(_limit(limit, y) for limit in kept)
     parts.extend(_off_scale(limit, y, row) for row, limit in enumerate(off))
-    parts.append(_hover(drawn, x, unit))
+    parts.append(_hover(drawn, x, unit, counted))
     return figure(label, Markup("").join(parts))
 
 
@@ -146,10 +151,20 @@ def _grid(marks: Sequence[float], y: Scale, unit: Unit) -> Markup:
 
 
 def _time_axis(x: Scale) -> Markup:
+    return _axis_below(x, [(float(ts), words) for ts, words in time_ticks(int(x.low), int(x.high))])
+
+
+def _count_axis(x: Scale, counted: str) -> Markup:
+    inside = [n for n in ticks(x.low, x.high, 6) if x.low <= n <= x.high and n == int(n)]
+    words = text(WIDTH - RIGHT, HEIGHT - BOTTOM - 6, counted, "axis", "end")
+    return _axis_below(x, [(n, f"{n:,.0f}") for n in inside]) + words
+
+
+def _axis_below(x: Scale, labels: Sequence[tuple[float, str]]) -> Markup:
     base = HEIGHT - BOTTOM
     parts = [across(base, "base")]
-    for ts, words in time_ticks(int(x.low), int(x.high)):
-        at = x.at(ts)
+    for value, words in labels:
+        at = x.at(value)
         parts.append(Markup('<line class="base" x1="{0}" x2="{0}" y1="{1}" y2="{2}"/>').format(at, base, base + 4))
         parts.append(text(min(at, WIDTH - RIGHT - 8), base + 18, words, "axis", "middle"))
     return Markup("").join(parts)
@@ -213,7 +228,7 @@ def _marks(points: Sequence[tuple[int, float]], number: int, x: Scale, y: Scale)
     return [mark(number, x.at(ts), y.at(v)) for ts, v in chosen]
 
 
-def mark(number: int, x: float, y: float) -> Markup:
+def mark(number: int, x: float, y: float, css: str = "") -> Markup:
     """Return the mark of the series with this number: the shape that tells it apart without colour."""
     shapes = (
         "M-3.5 0a3.5 3.5 0 1 0 7 0a3.5 3.5 0 1 0-7 0Z",  # circle
@@ -225,16 +240,16 @@ def mark(number: int, x: float, y: float) -> Markup:
         "M-4-2h8v4h-8Z",  # bar lying
         "M-2-4h4v8h-4Z",  # bar standing
     )
-    return Markup('<path class="mark m{}" transform="translate({} {})" d="{}"/>').format(
-        number, x, y, shapes[number % SERIES_MAX]
+    return Markup('<path class="mark {}" transform="translate({} {})" d="{}"/>').format(
+        css or f"m{number}", x, y, shapes[number % SERIES_MAX]
     )
 
 
-def swatch(number: int, *, has_line: bool = True) -> Markup:
-    """Return the small picture of a series for a legend: its line with its mark."""
-    line = Markup('<path class="line s{}" d="M1 6H25"/>').format(number) if has_line else ""
+def swatch(number: int, css: str = "") -> Markup:
+    """Return the small picture of a series for a legend: its line with its mark; with a class, its mark alone."""
+    line = "" if css else Markup('<path class="line s{}" d="M1 6H25"/>').format(number)
     return Markup('<svg class="swatch" viewBox="0 0 26 12" aria-hidden="true">{}{}</svg>').format(
-        line, mark(number, 13, 6)
+        line, mark(number, 13, 6, css)
     )
 
 
@@ -251,7 +266,7 @@ def _off_scale(limit: Limit, y: Scale, row: int) -> Markup:
     return text(WIDTH - RIGHT - 2, at, f"{arrow} {limit.label}, off this scale", "limit-word", "end")
 
 
-def _hover(series: Sequence[Series], x: Scale, unit: Unit) -> Markup:
+def _hover(series: Sequence[Series], x: Scale, unit: Unit, counted: str) -> Markup:
     """Invisible columns whose titles give the values there: a reading without any script."""
     moments = sorted({ts for s in series for ts, _ in s.points})
     chosen = moments[:: max(1, len(moments) // HOVER_COLUMNS)]
@@ -267,7 +282,7 @@ def _hover(series: Sequence[Series], x: Scale, unit: Unit) -> Markup:
         parts.append(
             Markup('<rect class="hit" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>').format(
                 max(LEFT, round(x.at(ts) - width / 2, 1)), TOP, width, HEIGHT - TOP - BOTTOM,
-                "\n".join([f"{moment_text(ts)} UTC", *(readings or ["no data"])]),
+                "\n".join([f"{ts:,} {counted}" if counted else f"{moment_text(ts)} UTC", *(readings or ["no data"])]),
             )
         )
     return Markup("").join(parts)

@@ -12,7 +12,7 @@ from checks.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Scale, across
 from checks.charts_scale import NUMBER, Unit, finite, moment_text, ticks, time_ticks
 
 BARS_MAX = 14  # more reasons than these are summed in a last row
-BINS = 40
+BINS = 60
 NAMES_WIDTH = 188
 ROW = 24
 TIMELINE_WIDTH, LANE, LANE_LEFT = 980, 30, 112
@@ -39,11 +39,12 @@ class Mark:
 
 @dataclass(frozen=True)
 class Moment:
-    """Something that happened, on a lane of a timeline. `shape` is the number of a mark."""
+    """Something that happened, on a lane of a timeline. `shape` is the number of a mark, `css` its colour."""
 
     ts_ns: int
     words: str
     shape: int
+    css: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def timeline(label: str, lanes: Sequence[Lane], start_ns: int, end_ns: int, why_
         parts.append(text(LANE_LEFT - 10, at + 4, lane.name, "axis name", "end"))
         parts.extend(
             Markup("<g>{}<title>{}</title></g>").format(
-                mark(m.shape, x.at(m.ts_ns), at), f"{moment_text(m.ts_ns)} UTC\n{m.words}"
+                mark(m.shape, x.at(m.ts_ns), at, m.css), f"{moment_text(m.ts_ns)} UTC\n{m.words}"
             )
             for m in lane.moments
         )

@@ -27,6 +27,7 @@ LOG10_FLOOR = -3.0  # below this an e-process says "no" in any case
 MINUTES_SHOWN_MAX = 180  # longer days show the highest of each bucket, so that lines of several symbols stay apart
 NO_SNAPSHOT = "no snapshot was taken"
 NO_BOOK = "no book was watched"
+ORDERS_SHOWN_MIN = 60
 LANES = (
     ("alerts", ("alert",)),
     ("guardrails", ("guardrail",)),
@@ -62,7 +63,7 @@ def chart_sections(run: RunFiles) -> list[ChartSection]:
         "Money": (_equity, _drawdown, _pnl, _drift),
         "Exposure and margin": (_positions, _margin),
         "Orders": (_rejections, _latency, *_e_processes(run)),
-        "Market quality": (_spread, _staleness, _depth),
+        "Market quality": (_prices, _spread, _staleness, _depth),
         "What happened": (_timeline,),
     }
     return [ChartSection(title, tuple(_box(run, make) for make in boxes)) for title, boxes in sections.items()]
@@ -207,14 +208,32 @@ def _e_process(c: Criterion, run: RunFiles) -> ChartBox:
     path = e_path(run.logs, float(c.p0 or 0), limit) if run.logs else []
     bar = e_threshold(c.alpha)
     top = float(bar.log10()) + 3
-    points: list[Point] = [(ts, min(top, max(LOG10_FLOOR, value))) for ts, value in path]
     reached = next((n for n, (_, value) in enumerate(path, 1) if value >= bar.log10()), None)
-    words = f"{c.title}: " + (f"after {reached:,} orders" if reached else f"not in {len(path):,} orders")
+    # What comes long after the crossing changes nothing and would squeeze it to the edge.
+    shown = path if reached is None else path[: max(ORDERS_SHOWN_MIN, 3 * reached)]
+    points: list[Point] = [(0, 0.0)]
+    points += [(n, min(top, max(LOG10_FLOOR, value))) for n, (_, value) in enumerate(shown, 1)]
+    if not path:
+        points = []
+    words = f"{c.title}: " + (f"shown after {reached:,} orders" if reached else f"not shown in {len(path):,} orders")
     svg = line_chart(
-        f"Evidence path of {c.title}", [Series("e-value", points)], unit=POWER_OF_TEN, from_zero=True,
+        f"Evidence path of {c.title}", [Series("e-value", points)], unit=POWER_OF_TEN, from_zero=True, counted="orders",
         limits=[Limit(float(bar.log10()), f"shown at {text(bar)}")], why_empty="no order was answered",
     )
     return ChartBox("Evidence as it grew (e-value)", words, svg)
+
+
+def _prices(run: RunFiles) -> ChartBox:
+    marks: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for row in run.liquidity.rows if run.liquidity else ():
+        if row.mark:
+            marks[row.product_id].append((row.ts, float(row.mark)))
+    chosen = _busiest(Counter({s: len(points) for s, points in marks.items()}))
+    series = [
+        Series(s, with_holes([(ts, v / marks[s][0][1] - 1) for ts, v in marks[s]], MINUTE_NS // NS)) for s in chosen
+    ]
+    svg = line_chart("Market", series, unit=PERCENT, from_zero=True, why_empty=NO_BOOK)
+    return ChartBox("Market", "change of the mark since the start", svg, _legend(series))
 
 
 def _spread(run: RunFiles) -> ChartBox:
@@ -272,16 +291,18 @@ def _timeline(run: RunFiles) -> ChartBox:
     start, end = run.window() or (0, 1)
     if rows:
         start, end = min(start, rows[0].ts), max(end, rows[-1].ts)
-    lanes = [Lane(name, [_moment(r) for r in rows if r.kind in kinds]) for name, kinds in LANES]
+    # The grave ones are drawn last, on top.
+    ranked = sorted(rows, key=lambda r: list(SEVERITY_SHAPES).index(r.severity))
+    lanes = [Lane(name, [_moment(r) for r in ranked if r.kind in kinds]) for name, kinds in LANES]
     svg = timeline("Timeline", lanes, start, end, "nothing was recorded")
-    legend = tuple((swatch(shape, has_line=False), name.lower()) for name, shape in SEVERITY_SHAPES.items())
+    legend = tuple((swatch(shape, name.lower()), name.lower()) for name, shape in SEVERITY_SHAPES.items())
     return ChartBox("Timeline", "alerts, steps and changes of state; the table below has the words", svg, legend, True)
 
 
 def _moment(row: TimelineRow) -> Moment:
     words = f"{row.severity} {row.kind} {row.name}: {row.detail}"
     severity = "ERROR" if row.is_shown is False and row.severity == "INFO" else row.severity
-    return Moment(row.ts, words, SEVERITY_SHAPES[severity])
+    return Moment(row.ts, words, SEVERITY_SHAPES[severity], severity.lower())
 
 
 def _book_points(run: RunFiles, value: Callable[[ReconciliationRow], float]) -> list[Point]:

@@ -106,7 +106,7 @@ def symbols(run: RunFiles) -> Table:
         for s in found
     )
     heads = (
-        "Symbol", "Sent", "Accepted", "Rejected", "Denied", "Fills", "Maker", "Bought", "Sold", "Fees", "Mean slippage",
+        "Symbol", "Sent", "Acceptance", "Rejected", "Denied", "Fills", "Maker", "Bought", "Sold", "Fees", "Mean slippage",
         "Median spread", "Longest silence", "Position at end",
     )
     note = (
@@ -131,6 +131,7 @@ def _or_none(value: float | None, words: Callable[[float], str]) -> str:
 def guardrails(run: RunFiles) -> Table:
     """Return the guardrails of the plan with what became of them."""
     rows = []
+    planned = {g.name: g.limit for g in (run.plan.guardrails if run.plan else ())}
     for g in run.decision.guardrails if run.decision else ():
         if g.is_latched:
             state = Cell("\N{MULTIPLICATION X} Latched", "bad")
@@ -140,7 +141,8 @@ def guardrails(run: RunFiles) -> Table:
             state = Cell("\N{WHITE CIRCLE} Not watched", "bad")
         gap = NONE if g.longest_gap_s is None else f"{text(g.longest_gap_s)} s"
         worst = NONE if g.worst is None else text(g.worst)
-        limit = NONE if g.limit is None else text(g.limit)
+        bound = g.limit if g.limit is not None else planned.get(g.name)
+        limit = NONE if bound is None else text(bound)
         figures = (_num(worst), _num(limit), _num(f"{g.evaluations:,}"), _num(gap))
         rows.append((Cell(_words(g.name), "strong"), state, *figures, Cell(g.detail)))
     heads = ("Guardrail", "Result", "Worst", "Limit", "Looked at", "Longest gap", "Detail")

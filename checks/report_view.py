@@ -110,7 +110,7 @@ def _next_steps(run: RunFiles, record: DecisionRecord) -> tuple[str, ...]:
         cap = USD.text(float(given.envelope.aggregate_notional_max))
         steps += (f"Authorises {rung} with at most {cap} in total, until {until} UTC, for this subject only.",)
     elif record.verdict is not Verdict.NO_GO:
-        steps += ("Next: the same plan on a venue of a higher level. This evidence authorises no live rung.",)
+        steps += ("Next: the same plan on a venue of a higher level.",)
     return steps
 
 

@@ -94,7 +94,7 @@ def test_a_run_that_stopped_at_preflight_says_what_failed_and_what_to_do(tmp_pat
 def test_a_run_without_artifacts_draws_no_line(tmp_path: Path) -> None:
     html = html_of(write_preflight_failure(tmp_path))
     assert 'class="line s0"' not in html.split("What happened")[0]
-    assert html.count(": no data") >= 11
+    assert html.count(": no data") >= 12
 
 
 def test_a_no_go_to_extend_says_how_much_is_missing(tmp_path: Path) -> None:
