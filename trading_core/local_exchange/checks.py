@@ -29,9 +29,9 @@ TOO_MANY_OPEN_ORDERS = Refusal(
 NOT_CLOSABLE = Refusal("CANNOT_CLOSE_ZERO_POSITION", "PREVIEW_CLOSE_ONLY_FAILURE")
 
 
-def same(reason: str, message: str = "") -> Refusal:
-    """Return a refusal whose preview reason has the same name."""
-    return Refusal(reason, f"PREVIEW_{reason}", message)
+def refuse(reason: str, message: str = "") -> Refusal:
+    """Return a refusal with the preview reason that goes with it."""
+    return Refusal(reason, preview_reason(reason), message)
 
 
 def injected(faults: FaultPlan, product_id: str, counter: int) -> Refusal | None:
@@ -40,7 +40,7 @@ def injected(faults: FaultPlan, product_id: str, counter: int) -> Refusal | None
         return None
     if faults.reject_products and product_id not in faults.reject_products:
         return None
-    return Refusal(faults.reject_reason, preview_reason(faults.reject_reason), "injected by the fault plan")
+    return refuse(faults.reject_reason, "injected by the fault plan")
 
 
 def check(request: NewOrder, listing: Listing, last: Price, now_ns: int, config: ExchangeConfig) -> Refusal | None:
@@ -62,22 +62,22 @@ def check_config(request: NewOrder, listing: Listing) -> Refusal | None:
     has_one_size = (request.base_size is None) != (request.quote_size is None)
     needs_base = request.config.is_stop or request.config.is_bracket or not is_spot
     if request.config in UNSUPPORTED or (is_spot and request.config is OrderConfig.MARKET_FOK):
-        return Refusal("UNSUPPORTED_ORDER_CONFIGURATION", "PREVIEW_INVALID_ORDER_CONFIG")
+        return refuse("UNSUPPORTED_ORDER_CONFIGURATION")
     if not has_one_size or (needs_base and request.base_size is None):
-        return Refusal("UNSUPPORTED_ORDER_CONFIGURATION", "PREVIEW_INVALID_ORDER_CONFIG")
+        return refuse("UNSUPPORTED_ORDER_CONFIGURATION")
     if not request.config.is_market and request.limit_price is None:
         return Refusal("INVALID_LIMIT_PRICE", "PREVIEW_INVALID_LIMIT_PRICE")
     if request.reduce_only and is_spot:
-        return same("REDUCE_ONLY_NOT_ALLOWED_ON_SPOT_PRODUCTS")
+        return refuse("REDUCE_ONLY_NOT_ALLOWED_ON_SPOT_PRODUCTS")
     if len(request.client_order_id) > CLIENT_ORDER_ID_MAX:
-        return Refusal("INVALID_REQUEST", "UNKNOWN_PREVIEW_FAILURE_REASON", "client_order_id is too long")
+        return refuse("INVALID_REQUEST", "client_order_id is longer than 128 characters")
     return None
 
 
 def check_state(request: NewOrder, config: ExchangeConfig) -> Refusal | None:
     """Refuse when the product takes no orders now."""
     if request.product_id in config.faults.halted_products:
-        return Refusal("ORDER_ENTRY_DISABLED", "PREVIEW_NOT_ALLOWED_BY_MARKET_STATE")
+        return refuse("ORDER_ENTRY_DISABLED")
     return None
 
 
@@ -86,9 +86,9 @@ def check_precision(request: NewOrder, listing: Listing) -> Refusal | None:
     product = listing.product
     prices = (p for p in (request.limit_price, request.stop_price) if p is not None)
     if any(not is_multiple(p, product.price_increment) for p in prices):
-        return same("INVALID_PRICE_PRECISION", "Too many decimals in order price")
+        return refuse("INVALID_PRICE_PRECISION", "Too many decimals in order price")
     if request.base_size is not None and not is_multiple(request.base_size, product.base_increment):
-        return same("INVALID_SIZE_PRECISION")
+        return refuse("INVALID_SIZE_PRECISION")
     if request.quote_size is not None and not is_multiple(request.quote_size, QUOTE_STEP):
         return Refusal("INVALID_SIZE_PRECISION", "PREVIEW_INVALID_QUOTE_SIZE_PRECISION")
     return None
@@ -119,11 +119,11 @@ def check_price(request: NewOrder, last: Price, config: ExchangeConfig) -> Refus
     if price is None:
         return None
     if price <= 0 or (request.stop_price is not None and request.stop_price <= 0):
-        return same("INVALID_LIMIT_PRICE")
+        return refuse("INVALID_LIMIT_PRICE")
     if request.side is Side.BUY and price > last * (1 + config.price_band):
-        return same("LIMIT_ORDER_PRICE_EXCEEDS_PRICE_BAND_ON_BUY")
+        return refuse("LIMIT_ORDER_PRICE_EXCEEDS_PRICE_BAND_ON_BUY")
     if request.side is Side.SELL and price < last * (1 - config.price_band):
-        return same("LIMIT_ORDER_PRICE_EXCEEDS_PRICE_BAND_ON_SELL")
+        return refuse("LIMIT_ORDER_PRICE_EXCEEDS_PRICE_BAND_ON_SELL")
     return None
 
 
@@ -160,20 +160,20 @@ def check_end(request: NewOrder, now_ns: int, config: ExchangeConfig) -> Refusal
     if not request.config.has_end_time:
         return None
     if request.end_ns is None:
-        return same("GTD_ORDERS_MUST_HAVE_END_TIME")
+        return refuse("GTD_ORDERS_MUST_HAVE_END_TIME")
     if request.end_ns <= now_ns:
-        return same("END_TIME_IS_IN_THE_PAST")
+        return refuse("END_TIME_IS_IN_THE_PAST")
     if request.end_ns > now_ns + config.gtd_days_max * 86_400 * NS:
-        return same("END_TIME_TOO_FAR_IN_FUTURE")
+        return refuse("END_TIME_TOO_FAR_IN_FUTURE")
     return None
 
 
 def _check_bracket(request: NewOrder, last: Price) -> Refusal | None:
     stop, limit = request.stop_price, request.limit_price
     if stop is None or limit is None or limit == stop or (limit > stop) != (request.side is Side.SELL):
-        return same("INVALID_BRACKET_PRICES")
+        return refuse("INVALID_BRACKET_PRICES")
     if (stop >= last) if request.side is Side.SELL else (stop <= last):
-        return same("INVALID_BRACKET_STOP_TRIGGER_PRICE")
+        return refuse("INVALID_BRACKET_STOP_TRIGGER_PRICE")
     if (limit <= last) if request.side is Side.SELL else (limit >= last):
-        return same("INVALID_BRACKET_LIMIT_PRICE")
+        return refuse("INVALID_BRACKET_LIMIT_PRICE")
     return None

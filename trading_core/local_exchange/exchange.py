@@ -46,7 +46,7 @@ from trading_core.local_exchange.model import (
 )
 from trading_core.local_exchange.preview import preview_of
 from trading_core.local_exchange.timeline import Timeline
-from trading_core.money import Price, Size
+from trading_core.money import ZERO, Price, Size
 from trading_core.orders import Side
 from trading_core.products import Product, ProductType
 
@@ -108,7 +108,7 @@ class LocalExchange:
         known = self._desk.find(account_id, request.client_order_id)
         if known is not None:
             is_refused = self.config.compat.duplicate_client_order_id_is_rejected
-            return checks.same("DUPLICATE_CLIENT_ORDER_ID") if is_refused else copy(known)
+            return checks.refuse("DUPLICATE_CLIENT_ORDER_ID") if is_refused else copy(known)
         self._requests += 1
         injected = checks.injected(self.config.faults, request.product_id, self._requests - 1)
         if injected is not None:
@@ -123,7 +123,11 @@ class LocalExchange:
 
     def preview(self, account_id: str, request: NewOrder) -> PreviewResult:
         """Tell what would happen to the order, changing nothing; the client order id is ignored."""
-        return preview_of(self._draft(account_id, request), request, self._markets.get(request.product_id))
+        listing = self._listings.get(request.product_id)
+        is_future = listing is not None and listing.product.product_type is ProductType.FUTURE
+        rate = self._initial_rate(account_id, request.product_id, request.side is Side.BUY) if is_future else ZERO
+        market = self._markets.get(request.product_id)
+        return preview_of(self._draft(account_id, request), request, market, rate)
 
     def cancel(self, account_id: str, order_ids: Sequence[str]) -> list[CancelResult]:
         """Cancel each order at once; one result per id, in the order given."""
@@ -300,7 +304,7 @@ class LocalExchange:
         """Return the order as it would be placed and what it would take, or why it is refused."""
         listing = self._listings.get(request.product_id)
         if listing is None:
-            return checks.same("INVALID_PRODUCT_ID")
+            return checks.refuse("INVALID_PRODUCT_ID")
         if account_id not in self._fees:
             raise KeyError(account_id)
         last = self.last_price(request.product_id)
@@ -317,7 +321,7 @@ class LocalExchange:
         if request.reduce_only:
             held = self._futures.contracts(order.account_id, request.product_id)
             if held * request.side.sign >= 0 or order.size > abs(held):
-                return checks.same("REDUCE_ONLY_INCREASED_POSITION_SIZE")
+                return checks.refuse("REDUCE_ONLY_INCREASED_POSITION_SIZE")
         if len(self._desk.live[order.account_id]) >= self.config.open_orders_max:
             return checks.TOO_MANY_OPEN_ORDERS
         needed = self._desk.required_hold(order, walk)

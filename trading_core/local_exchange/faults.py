@@ -137,10 +137,29 @@ def load_faults(name: str, seed: int = 1) -> FaultPlan:
         raise ConfigurationError(f"fault plan {name!r} does not exist: choose one of {known}") from None
 
 
+# The reasons of a new order that have no preview reason of the same name, and what stands for them.
+_PREVIEW_OF = {
+    "INSUFFICIENT_FUNDS": "PREVIEW_INSUFFICIENT_FUNDS_FOR_FUTURES",
+    "UNSUPPORTED_ORDER_CONFIGURATION": "PREVIEW_INVALID_ORDER_CONFIG",
+    "ORDER_ENTRY_DISABLED": "PREVIEW_NOT_ALLOWED_BY_MARKET_STATE",
+    "STOP_ALREADY_TRIGGERED": "PREVIEW_STOP_TRIGGERED",
+}
+_WITHOUT_PREVIEW = frozenset(
+    {
+        "UNKNOWN_FAILURE_REASON",
+        "INELIGIBLE_PAIR",
+        "INVALID_REQUEST",
+        "COMMANDER_REJECTED_NEW_ORDER",
+        "OPEN_BRACKET_ORDERS",
+        "CANNOT_CLOSE_ZERO_POSITION",
+        "MODIFY_POSITION_WORKFLOW_ALREADY_RUNNING",
+        "DUPLICATE_CLIENT_ORDER_ID",
+    }
+)
+
+
 def preview_reason(reason: str) -> str:
     """Return the PreviewFailureReason that the venue sends beside a NewOrderFailureReason."""
-    if reason == "UNKNOWN_FAILURE_REASON":
+    if reason in _WITHOUT_PREVIEW or reason.startswith("RFQ_"):
         return "UNKNOWN_PREVIEW_FAILURE_REASON"
-    if reason == "INSUFFICIENT_FUNDS":
-        return "PREVIEW_INSUFFICIENT_FUNDS_FOR_FUTURES"
-    return f"PREVIEW_{reason}"
+    return _PREVIEW_OF.get(reason, f"PREVIEW_{reason}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from trading_core.local_exchange.market import Market, Walk
 from trading_core.local_exchange.model import ExchangeOrder, NewOrder, PreviewResult, Refusal
 from trading_core.money import ZERO, Price
 from trading_core.orders import Side
-from trading_core.products import ProductType
 
 
 def preview_of(
-    drafted: tuple[ExchangeOrder, Walk] | Refusal, request: NewOrder, market: Market | None
+    drafted: tuple[ExchangeOrder, Walk] | Refusal, request: NewOrder, market: Market | None, margin_rate: Decimal
 ) -> PreviewResult:
-    """Return the answer; a market of None means that the product is not listed."""
+    """Return the answer; a market of None means that the product is not listed. Spot has a margin rate of zero."""
     if isinstance(drafted, Refusal) or market is None:
         reason = drafted.preview_failure_reason if isinstance(drafted, Refusal) else "PREVIEW_INVALID_PRODUCT_ID"
         return PreviewResult(
@@ -26,10 +27,10 @@ def preview_of(
             average_filled_price=ZERO,
             slippage=ZERO,
         )
-    return _accepted(*drafted, market)
+    return _accepted(*drafted, market, margin_rate)
 
 
-def _accepted(order: ExchangeOrder, walk: Walk, market: Market) -> PreviewResult:
+def _accepted(order: ExchangeOrder, walk: Walk, market: Market, margin_rate: Decimal) -> PreviewResult:
     request, product = order.request, market.product
     size = walk.lots * product.base_increment
     value = walk.units * product.price_increment * product.base_increment * product.contract_size
@@ -50,7 +51,7 @@ def _accepted(order: ExchangeOrder, walk: Walk, market: Market) -> PreviewResult
         best_ask=_best(market, Side.SELL),
         average_filled_price=average,
         slippage=slippage,
-        margin_total=value if product.product_type is ProductType.FUTURE else ZERO,
+        margin_total=value * margin_rate,
     )
 
 
