@@ -106,8 +106,8 @@ def symbols(run: RunFiles) -> Table:
         for s in found
     )
     heads = (
-        "Symbol", "Sent", "Acceptance", "Rejected", "Denied", "Fills", "Maker", "Bought", "Sold", "Fees", "Mean slippage",
-        "Median spread", "Longest silence", "Position at end",
+        "Symbol", "Sent", "Acceptance", "Rejected", "Denied", "Fills", "Maker", "Bought", "Sold", "Fees",
+        "Mean slippage", "Median spread", "Longest silence", "Position at end",
     )
     note = (
         "Probes are left out of sent, accepted, rejected and denied. "
