@@ -9,9 +9,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from deployments.plans import find_plan
 from flows.console import stage_ended, stage_started
 from tasks.artifact_analysis import artifact_analysis
 from tasks.capability_probe import capability_probe
@@ -20,10 +19,11 @@ from tasks.go_no_go import go_no_go
 from tasks.live_micro_test import live_micro_test
 from tasks.preflight import preflight
 from trading_core.bootstrap import open_venue
-from trading_core.errors import VenueError
+from trading_core.errors import ConfigurationError, VenueError
 from trading_core.gate.decide import DecisionRecord
 from trading_core.gate.outcomes import Verdict
 from trading_core.plan import Rung, Stage
+from trading_core.plan_files import find_plan
 from trading_core.prepare import prepare_run
 from trading_core.run import RunContext, VenueName
 from trading_core.settings import load_settings
@@ -71,6 +71,18 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord]:
     return state_of(record)
 
 
+def run_from_command_line(**asked: object) -> State[DecisionRecord]:
+    """Run the flow in this process and return its final state; raises ConfigurationError for a wrong argument."""
+    try:
+        request = RolloutRequest.model_validate(asked)
+    except ValidationError as e:
+        first = e.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise ConfigurationError(f"--{name} {first.get('input')!r}: {first['msg']}") from e
+    state: State[DecisionRecord] = rollout(request, return_state=True)
+    return state
+
+
 def prepare(request: RolloutRequest) -> RunContext:
     """Return the run's context; the same Prefect flow run always means the same run."""
     settings = load_settings(os.environ)
@@ -115,7 +127,7 @@ def state_of(record: DecisionRecord) -> State[DecisionRecord]:
         case Verdict.CONDITIONAL:
             return Completed(name="CONDITIONAL", message=record.headline, data=record)
         case Verdict.NO_GO:
-            return Failed(name="NoGo", message=f"NO-GO, {record.disposition}: {record.headline}", data=record)
+            return Failed(name="NoGo", message=record.headline, data=record)
         case _:
             assert_never(record.verdict)
 

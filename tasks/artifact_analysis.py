@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from checks.analysis import analyse
 from prefect import task
 
+from checks.analysis import analyse
 from tasks.options import READS
 from trading_core.plan import Stage
 from trading_core.run import RunContext

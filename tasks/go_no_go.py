@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from trading_core.stages.decision import make_decision
 
 from checks.report import build_report
 from tasks.options import ACTS
 from trading_core.gate.decide import DecisionRecord
+from trading_core.plan import Tier
 from trading_core.run import RunContext
+from trading_core.stages import go_no_go as stage
 from trading_core.stages.result import StageResult
 
 
 @task(name="go/no-go", **ACTS)
 def go_no_go(context: RunContext, stages: list[StageResult]) -> DecisionRecord:
     """Decide on the evidence, write the decision and its report, and show both in Prefect."""
-    record = make_decision(context, stages)
+    record = stage.run(context, stages)
     report = build_report(context.run_dir)
     key = artifact_key(context.run_id)
     create_markdown_artifact(
@@ -35,5 +36,5 @@ def criteria_rows(record: DecisionRecord) -> list[dict[str, str]]:
     """Return the criteria as rows of a table, musts first."""
     return [
         {"tier": c.tier, "criterion": c.title, "outcome": c.outcome, "reason": c.reason, "detail": c.detail}
-        for c in sorted(record.criteria, key=lambda c: (list(type(c.tier)).index(c.tier), c.name))
+        for c in sorted(record.criteria, key=lambda c: (list(Tier).index(c.tier), c.name))
     ]

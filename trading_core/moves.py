@@ -6,9 +6,10 @@ from decimal import Decimal
 
 from trading_core.clock import NS
 from trading_core.desk import Desk
-from trading_core.money import BPS, ZERO, Notional, Price, Size
+from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size
 from trading_core.order_manager import TrackedOrder
 from trading_core.orders import OrderIntent, OrderStatus, Purpose, Side
+from trading_core.products import Product
 from trading_core.script import Script, Until
 
 ANSWER_WITHIN_S = 30  # venue seconds for an acknowledgement, a cancel or an immediate fill to arrive
@@ -21,6 +22,11 @@ RETRY_AFTER_S = 2
 def traded(desk: Desk) -> list[str]:
     """Return the ids of the plan's products, in the plan's order."""
     return [p.product_id for p in desk.plan.products]
+
+
+def passive_price(product: Product, side: Side, touch: Price, offset_bps: Bps) -> Price:
+    """Return the price that lies the offset behind the touch of its own side, rounded away from the market."""
+    return product.round_price(touch * (1 - side.sign * offset_bps / BPS), side)
 
 
 def away_price(desk: Desk, product_id: str) -> Price:
@@ -68,12 +74,13 @@ def cancelled(desk: Desk, orders: list[TrackedOrder], cause: str) -> Script:
 
 
 def enter_until_filled(desk: Desk, product_id: str, cause: str) -> Script:
-    """Buy post-only at the touch, again and again, until there is a position that the venue lets anybody sell."""
+    """Buy post-only near the touch, again and again, until there is a position that the venue lets anybody sell."""
     for _ in range(ENTRY_TRIES_MAX):
         bid = desk.books[product_id].best(Side.BUY)
         order = None
         if bid is not None:
-            intent = entry_order(desk, product_id, bid, Purpose.ENTRY)
+            price = passive_price(desk.products[product_id], Side.BUY, bid, desk.plan.entry.offset_bps)
+            intent = entry_order(desk, product_id, price, Purpose.ENTRY)
             order = desk.place(intent, cause)
         if isinstance(order, TrackedOrder):
             yield from answered(desk, [order])

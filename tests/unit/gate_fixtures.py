@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from deployments.plans import find_plan
+from trading_core.plan_files import find_plan
 from trading_core.clock import NS
 from trading_core.gate.decide import JUDGED_STAGES, GateInput
 from trading_core.gate.evidence import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments.plans import find_plan, plan_names
+from trading_core.plan_files import find_plan, plan_names
 from tests.unit.gate_fixtures import (
     NOW_NS,
     make_input,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from deployments.plans import find_plan
+from trading_core.plan_files import find_plan
 from tests.unit.gate_fixtures import NOW_NS, START_NS, make_input, make_ref, with_observation
 from trading_core.canonical import canonical_json
 from trading_core.errors import ConfigurationError, IntegrityError

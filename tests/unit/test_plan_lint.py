@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments.plans import find_plan, plan_below, plan_names
+from trading_core.plan_files import find_plan, plan_below, plan_names
 from trading_core.gate.catalog import EXERCISED_BY, PRODUCED_BY, STEPS
 from trading_core.gate.lint import PlanFinding, Severity, lint_plan
 from trading_core.orders import TimeInForce

@@ -5,26 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter, ValidationError
-
-from trading_core.errors import GreenlightError, IntegrityError, StorageError
+from trading_core.bootstrap import make_guard
+from trading_core.clock import VirtualClock
+from trading_core.errors import IntegrityError, StorageError
 from trading_core.events import GuardrailTripped, GuardrailWatched
-from trading_core.gate.decide import GateInput
+from trading_core.gate.decide import DecisionRecord, GateInput
 from trading_core.gate.evidence import EvidenceRef, Observation
 from trading_core.gate.fold import GuardrailStatus, StageSummary
+from trading_core.gate.publish import GateFiles, evidence_of, publish
 from trading_core.gate.subject import Subject
 from trading_core.plan import Plan, PlanModel, Stage
 from trading_core.run import RunContext
 from trading_core.run_files import OBSERVATIONS, PLAN, SUBJECT, stage_result
+from trading_core.stages.files import keep, write_document
 from trading_core.stages.result import StageResult, StageStatus
 from trading_core.storage.artifact_store import ArtifactStore, Manifest
 from trading_core.storage.event_reader import EventReader
+from trading_core.trading_state import TradingState
 
 
 class Observations(PlanModel):
-    """What artifact analysis observed, as an artifact of its own."""
+    """Everything that the stages observed, as one artifact: what `verify` compares the gate's input with."""
 
-    rows: tuple[Observation, ...]
+    observations: tuple[Observation, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +40,35 @@ class Chain:
     guardrails: tuple[GuardrailStatus, ...]
 
 
-def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, *, attempt_id: str) -> GateInput:
+def run(context: RunContext, stages: Sequence[StageResult]) -> DecisionRecord:
+    """Decide on what the stages left; the decision is in the run directory and in both ledgers when this returns.
+
+    Raises IntegrityError if a ledger cannot be read: the account's trading is then halted.
+    """
+    now_ns = stages[-1].ended_ns
+    files = GateFiles(context.event_store_root)
+    try:
+        given = gather(context, stages, now_ns, files)
+        record = publish(given, ArtifactStore(context.run_dir), files)
+    except IntegrityError as e:
+        make_guard(context, VirtualClock(now_ns)).tighten(TradingState.HALTED, reason=str(e), actor="gate")
+        raise
+    keep(context, _result_of(record, now_ns))
+    return record
+
+
+def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, files: GateFiles) -> GateInput:
     """Return everything that the decision may depend on. What cannot be read counts as not there."""
     store = ArtifactStore(context.run_dir)
-    manifest = store.manifest()
-    problems = store.verify()
+    observations = tuple(_observations(stages, store.manifest()))
+    write_document(
+        context, OBSERVATIONS, Observations(observations=observations), start_ns=stages[0].started_ns, end_ns=now_ns
+    )
     chain = read_chain(context, stages)
-    detail = "; ".join([*(p.detail for p in problems), *([] if chain.is_verified else [chain.detail])])
+    broken = [problem.detail for problem in store.verify()] + ([] if chain.is_verified else [chain.detail])
     micro_test = next((s for s in stages if s.stage is Stage.LIVE_MICRO_TEST), None)
+    # A repeated simulation is the same attempt, not a further one: it shows nothing new.
+    attempt_id = context.order_prefix
     return GateInput(
         run_id=context.run_id,
         attempt_id=attempt_id,
@@ -52,16 +76,18 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, *, a
         subject=Subject.model_validate_json(store.read(SUBJECT)),
         level=context.level,
         now_ns=now_ns,
-        run_started_ns=min((s.started_ns for s in stages), default=None),
+        run_started_ns=stages[0].started_ns,
         trading_started_ns=None if micro_test is None else micro_test.started_ns,
-        trading_window_s=context.plan.protocol.window_s if micro_test is not None else 0,
-        observations=tuple(_stage_observations(stages, manifest)) + _analysed(store, manifest),
+        trading_window_s=0 if micro_test is None else context.plan.protocol.window_s,
+        observations=observations,
         stages=tuple(StageSummary(stage=s.stage, status=s.status, summary=s.summary) for s in stages),
         guardrails=chain.guardrails,
-        is_chain_verified=not detail,
-        chain_detail=detail,
+        attempts=files.attempts.prior(context.subject_digest, context.level, attempt_id),
+        used_waivers=files.decisions.used_waivers(),
+        is_chain_verified=not broken,
+        chain_detail="; ".join(broken),
         chain_head=chain.head,
-        evidence={name: entry.sha256 for name, entry in manifest.artifacts.items()},
+        evidence=evidence_of(store),
     )
 
 
@@ -108,8 +134,8 @@ def _status(
     )
 
 
-def _stage_observations(stages: Sequence[StageResult], manifest: Manifest) -> list[Observation]:
-    """Return the stages' own observations, each bound to the stage's file."""
+def _observations(stages: Sequence[StageResult], manifest: Manifest) -> list[Observation]:
+    """Return the observations of all stages; one without evidence of its own is bound to its stage's file."""
     found: list[Observation] = []
     for stage in stages:
         entry = manifest.artifacts.get(stage_result(stage.stage))
@@ -118,18 +144,9 @@ def _stage_observations(stages: Sequence[StageResult], manifest: Manifest) -> li
     return found
 
 
-def _analysed(store: ArtifactStore, manifest: Manifest) -> tuple[Observation, ...]:
-    if OBSERVATIONS not in manifest.artifacts:
-        return ()
-    try:
-        return TypeAdapter(Observations).validate_json(store.read(OBSERVATIONS)).rows
-    except (GreenlightError, ValidationError):
-        return ()  # then every criterion that needs them is not evaluated
-
-
-def result_of(given: GateInput, headline: str, started_ns: int, now_ns: int) -> StageResult:
+def _result_of(record: DecisionRecord, now_ns: int) -> StageResult:
     """Return the stage's own result: it has passed when a decision was made, whatever the verdict."""
     return StageResult(
-        stage=Stage.GO_NO_GO, status=StageStatus.PASSED, started_ns=started_ns, ended_ns=now_ns, summary=headline,
-        artifacts=dict(given.evidence),
+        stage=Stage.GO_NO_GO, status=StageStatus.PASSED, started_ns=now_ns, ended_ns=now_ns,
+        summary=f"{record.verdict}: {record.headline}",
     )

@@ -1,4 +1,4 @@
-"""A small post-only order at the touch every few seconds: buys while flat, sells while long. Never takes."""
+"""A small post-only order near the touch every few seconds: buys while flat, sells while long. Never takes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from random import Random
 from trading_core.clock import NS
 from trading_core.desk import Desk
 from trading_core.money import ZERO, Price
+from trading_core.moves import passive_price
 from trading_core.orders import OrderIntent, Purpose, Side
 from trading_core.plan import Entry
 
@@ -41,7 +42,8 @@ class PostOnlyPulse:
         is_leaving = any(o.intent.side is Side.SELL for o in desk.orders.live(product_id))
         if position <= 0 or ask is None or is_leaving or desk.is_dust(product_id):
             return None
-        return self._intent(desk, product_id, Side.SELL, position, ask, Purpose.EXIT)
+        price = passive_price(desk.products[product_id], Side.SELL, ask, self._entry.offset_bps)
+        return self._intent(desk, product_id, Side.SELL, position, price, Purpose.EXIT)
 
     def _enter(self, desk: Desk, product_id: str) -> OrderIntent | None:
         bid = desk.books[product_id].best(Side.BUY)
@@ -49,8 +51,9 @@ class PostOnlyPulse:
             return None
         low, high = self._entry.notional_min, self._entry.notional_max
         notional = low + (high - low) * Decimal(self._random.randint(0, 100)) / 100
-        size = desk.products[product_id].size_for(notional, bid)
-        return self._intent(desk, product_id, Side.BUY, size, bid, Purpose.ENTRY) if size > ZERO else None
+        price = passive_price(desk.products[product_id], Side.BUY, bid, self._entry.offset_bps)
+        size = desk.products[product_id].size_for(notional, price)
+        return self._intent(desk, product_id, Side.BUY, size, price, Purpose.ENTRY) if size > ZERO else None
 
     def _intent(
         self, desk: Desk, product_id: str, side: Side, size: Decimal, price: Price, purpose: Purpose

@@ -7,7 +7,7 @@ from pathlib import Path
 from trading_core.errors import ConfigurationError
 from trading_core.plan import Plan, Rung, load_plan
 
-PLANS_DIR = Path(__file__).with_name("plans")
+PLANS_DIR = Path(__file__).resolve().parent.parent / "deployments" / "plans"
 
 
 def plan_names() -> list[str]:

@@ -1,0 +1,117 @@
+"""The command line: `greenlight run`, and everything around it. Exit codes are part of the interface."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from enum import IntEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows import cli_exchange, cli_gate, cli_plan
+from flows.console import show_decision, stage_ended
+from trading_core.clock import SystemClock, to_datetime
+from trading_core.errors import ConfigurationError, GreenlightError
+from trading_core.gate.outcomes import Verdict
+from trading_core.gate.record import record_from_bytes
+from trading_core.plan import Plan, Stage
+from trading_core.plan_files import find_plan
+from trading_core.run import RunContext, VenueName
+from trading_core.run_files import DECISION, REPORT_HTML, run_dir
+from trading_core.settings import load_settings
+from trading_core.stages.files import read_stage
+from trading_core.storage.artifact_store import ArtifactStore
+
+app = typer.Typer(
+    name="greenlight", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+    help="Promote a trading bot one rung at a time, and only on evidence.",
+)
+app.add_typer(cli_plan.app, name="plan")
+app.add_typer(cli_exchange.app, name="exchange")
+app.add_typer(cli_gate.app, name="gate")
+app.command("verify")(cli_gate.verify)
+
+
+class ExitCode(IntEnum):
+    """What the process says to its caller."""
+
+    GO = 0
+    UNEXPECTED = 1
+    WRONG_USE = 2
+    CONDITIONAL = 3
+    NO_GO = 4
+
+
+VERDICT_CODES = {
+    Verdict.GO: ExitCode.GO, Verdict.CONDITIONAL: ExitCode.CONDITIONAL, Verdict.NO_GO: ExitCode.NO_GO,
+}
+# The names of the states that carry a verdict; any other final state is a crash or a bug.
+VERDICT_STATES = frozenset({"GO", "CONDITIONAL", "NoGo"})
+
+
+@app.command()
+def run(
+    plan: Annotated[str, typer.Argument(help="The rung: phase2, stage3, stage4 or stage5.")],
+    venue: Annotated[
+        VenueName | None, typer.Option(help="Where to trade; local and simulated rehearse on recorded days.")
+    ] = None,
+    speed: Annotated[float, typer.Option(help="How many times faster than the clock the local exchange runs.")] = 1.0,
+    day: Annotated[str, typer.Option(help="Recorded day that a rehearsal replays: calm, typical or volatile.")] = (
+        "typical"
+    ),
+    seed: Annotated[int, typer.Option(help="Seed of the rehearsal's market and of the strategy.")] = 1,
+    faults: Annotated[str, typer.Option(help="Fault plan of the local exchange, such as reject_all.")] = "",
+    run_id: Annotated[str, typer.Option(help="Name of the run; made from plan, venue and time if not given.")] = "",
+) -> None:
+    """Run one rung through its six stages and end with a verdict."""
+    settings = load_settings(os.environ)
+    found = find_plan(plan)
+    chosen = settings.venue_for(venue, found.name)
+    name = run_id or _run_id(found, chosen)
+    # Prefect takes seconds to import: only the command that needs it pays for it.
+    rollout = importlib.import_module("flows.rollout")
+    state = rollout.run_from_command_line(
+        plan=found.name, venue=chosen, day=day, seed=seed, speed=speed, faults=faults, run_id=name
+    )
+    if state.name not in VERDICT_STATES:
+        state.result(raise_on_failure=True)
+        raise GreenlightError(f"run {name} ended as {state.name}: {state.message or 'Prefect gave no reason'}")
+    store = ArtifactStore(run_dir(settings.artifacts_root, found.name, name))
+    record = record_from_bytes(store.read(DECISION))
+    context = RunContext.model_validate_json(store.read("run"))
+    if (last := read_stage(context, Stage.GO_NO_GO)) is not None:
+        stage_ended(last)
+    show_decision(record, _shown_path(store.path_of(REPORT_HTML)))
+    raise typer.Exit(VERDICT_CODES[record.verdict])
+
+
+def _run_id(plan: Plan, venue: VenueName) -> str:
+    stamp = to_datetime(SystemClock().now_ns()).strftime("%Y%m%dT%H%M%S%f")[:-3]
+    return f"{plan.name}-{venue}-{stamp}Z"
+
+
+def _shown_path(path: Path) -> Path:
+    """Return the path as a person would type it here."""
+    try:
+        return path.relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
+def main() -> None:
+    """Run the command line; what we foresee ends with one sentence and its code."""
+    try:
+        app(standalone_mode=True)
+    except ConfigurationError as e:
+        sys.stderr.write(f"greenlight: {e}\n")
+        sys.exit(ExitCode.WRONG_USE)
+    except GreenlightError as e:
+        sys.stderr.write(f"greenlight: {type(e).__name__}: {e}\n")
+        sys.exit(ExitCode.UNEXPECTED)
+
+
+if __name__ == "__main__":
+    main()

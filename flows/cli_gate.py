@@ -1,0 +1,57 @@
+"""`greenlight verify` and `greenlight gate`: decide again, and say why."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.console import make_console
+from trading_core.errors import ConfigurationError
+from trading_core.gate.explain import explain as explain_criterion
+from trading_core.gate.publish import GateFiles
+from trading_core.gate.record import record_from_bytes
+from trading_core.gate.verify import verify_run
+from trading_core.run_files import DECISION
+from trading_core.settings import Settings, load_settings
+from trading_core.storage.artifact_store import ArtifactStore
+
+app = typer.Typer(no_args_is_help=True, help="Explain decisions.")
+NOT_VERIFIED = 4
+
+RunName = Annotated[str, typer.Argument(help="A run's id, or the path of its directory.")]
+
+
+def verify(run: RunName) -> None:
+    """Hash a run's artifacts again, decide again and compare byte for byte: exit code 4 if anything differs."""
+    settings = load_settings(os.environ)
+    folder = find_run(settings, run)
+    files = GateFiles(settings.event_store_root)
+    found = verify_run(folder, files)
+    console = make_console()
+    for problem in found.problems:
+        console.print(f"differs: {problem}", markup=False)
+    if not found.is_verified or found.decision is None:
+        console.print(f"{folder.name}: NOT verified")
+        raise typer.Exit(NOT_VERIFIED)
+    console.print(f"{folder.name}: verified, {found.decision.verdict} follows from its evidence byte for byte")
+
+
+@app.command()
+def explain(run: RunName, criterion: Annotated[str, typer.Argument(help="The criterion's name.")]) -> None:
+    """Say how one criterion was judged: figures, bounds, what is missing, and where the evidence lies."""
+    folder = find_run(load_settings(os.environ), run)
+    record = record_from_bytes(ArtifactStore(folder).read(DECISION))
+    make_console().print(explain_criterion(record, criterion), markup=False)
+
+
+def find_run(settings: Settings, run: str) -> Path:
+    """Return the directory of a run named by its id or its path; raises ConfigurationError if there is none."""
+    if Path(run).is_dir():
+        return Path(run)
+    found = sorted(settings.artifacts_root.glob(f"*/{run}")) if "/" not in run else []
+    if len(found) != 1:
+        raise ConfigurationError(f"there is no run {run!r} under {settings.artifacts_root}: name one of its folders")
+    return found[0]
