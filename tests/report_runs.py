@@ -6,6 +6,7 @@ import hashlib
 from decimal import Decimal
 from pathlib import Path
 
+from checks.findings import CheckReport, EvidenceRow, make_finding
 from tests.report_artifacts import START_NS, Day, make_artifacts
 from trading_core.artifacts import AnswerKind, ArtifactSet, to_json
 from trading_core.clock import MINUTE_NS, NS
@@ -21,6 +22,7 @@ from trading_core.gate.evidence import (
     Tally,
 )
 from trading_core.gate.fold import GuardrailStatus, StageSummary
+from trading_core.gate.outcomes import Outcome, Reason
 from trading_core.gate.record import statement_bytes
 from trading_core.gate.subject import Subject
 from trading_core.plan import Level, Plan, Stage, parse_plan
@@ -57,6 +59,22 @@ def write_go_run(folder: Path, day: Day | None = None, plan: Plan | None = None)
     stages = [make_stage(stage, StageStatus.PASSED, n) for n, stage in enumerate(list(Stage)[:5])]
     _write_rest(store, plan, subject, stages, observations, refs, end)
     return folder
+
+
+def write_checks(folder: Path, *, is_drift_broken: bool) -> None:
+    """Write checks.json with one check that passed, one that did or did not, and one that nobody evaluated."""
+    passed = make_finding(
+        "liquidity.rows", "Liquidity has rows", Outcome.PASS, Reason.INVARIANT_HOLDS, "20 rows", rows_checked=20
+    )
+    row = EvidenceRow(row=4, seq=1793, values={"drift": "0.02", "symbol": "<script>alert(2)</script>"})
+    drift = make_finding(
+        "reconciliation_history.drift", "Drift within a cent", Outcome.FAIL, Reason.INVARIANT_BROKEN, "worst 0.02",
+        rows_checked=21, rows_broken=4, evidence=(row,),
+    )
+    found = (passed, drift) if is_drift_broken else (passed,)
+    names = (*(f.criterion for f in found), "cross.fills_known")
+    report = CheckReport(engine="test", expected=names, findings=found)
+    (folder / "checks.json").write_text(report.model_dump_json(), "utf-8")
 
 
 def write_preflight_failure(folder: Path, plan: Plan | None = None) -> Path:

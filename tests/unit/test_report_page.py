@@ -15,7 +15,7 @@ import pytest
 from checks.report import ReportFiles, build_report, main
 from checks.report_figures import e_path
 from tests.report_artifacts import Day, make_artifacts
-from tests.report_runs import make_plan, write_go_run, write_preflight_failure
+from tests.report_runs import make_plan, write_checks, write_go_run, write_preflight_failure
 from trading_core.artifacts import AnswerKind
 from trading_core.gate.evidence import Tally
 from trading_core.gate.statistics import e_value
@@ -108,6 +108,18 @@ def test_a_failed_criterion_names_its_number(tmp_path: Path) -> None:
     words = words_of(html_of(write_go_run(tmp_path, Day(drift="0.02"))))
     assert re.search(r"NO-GO REJECT .*Books agree with the venue to a cent is FAIL: \d+ of 21 broke it", words)
     assert re.search(r"Did reconciliation balance\? No\. \d+ of 21 snapshots agree", words)
+
+
+def test_a_broken_data_check_shows_its_rows_near_the_top(go_run: Path) -> None:
+    write_checks(go_run, is_drift_broken=True)
+    html = html_of(go_run)
+    words = words_of(html)
+    broken = words.index("Drift within a cent reconciliation_history must ✕ Fail 4 of 21 INVARIANT_BROKEN")
+    assert broken < words.index("The five questions")
+    assert "row 4, event 1793: drift 0.02" in words
+    assert "cross.fills_known cross ○ No data 0 NOT_EVALUATED" in words
+    assert words.index("Liquidity has rows") > words.index("Money")
+    assert "<script" not in html
 
 
 def test_an_empty_directory_gives_a_page_that_authorises_nothing(tmp_path: Path) -> None:
