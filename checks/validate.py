@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 os.environ["GX_ANALYTICS_ENABLED"] = "False"  # before the import, which would already call home
-os.environ["TQDM_DISABLE"] = "1"  # no progress bars
 
 import great_expectations as gx
 import great_expectations.expectations as gxe

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple, TypeVar
+from functools import cached_property
+from typing import NamedTuple, TypeVar, cast
 
 from trading_core import events as ev
 from trading_core.artifacts import Trace
@@ -47,7 +48,7 @@ class Facts:
 
     def of(self, kind: type[E]) -> list[tuple[int, E]]:
         """Return the events of one type."""
-        return [(seq, event) for seq, event in self._by_type[kind] if isinstance(event, kind)]
+        return cast("list[tuple[int, E]]", self._by_type.get(kind, []))
 
     @property
     def window_s(self) -> int:
@@ -58,8 +59,9 @@ class Facts:
         """Return the last end of the protocol step."""
         return next((row for row in reversed(self.of(ev.StepEnded)) if row[1].step == name), None)
 
+    @cached_property
     def placed(self) -> list[Placed]:
-        """Return every order that was stored to be sent and was not withheld."""
+        """Every order that was stored to be sent and was not withheld."""
         sources = {signal.signal_id: signal.source for _, signal in self.of(ev.SignalRaised)}
         held = {event.client_order_id for _, event in self.of(ev.SubmitWithheld)}
         return [

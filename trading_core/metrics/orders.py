@@ -67,7 +67,7 @@ def retries_per_order(view: View) -> InvariantObservation:
 
 def gtd_never_sent(view: View) -> InvariantObservation:
     """Return whether any order was sent, or is known at the venue, with a time in force of GTD."""
-    placed = view.facts.placed()
+    placed = view.facts.placed
     if not placed:
         raise Unusable(Reason.EMPTY, "no order was sent")
     sent = {p.seq: p.client_order_id for p in placed if p.intent.time_in_force is TimeInForce.GTD}
@@ -121,7 +121,7 @@ def _agree_with_events(view: View, trials: list[tuple[Trace, bool]]) -> None:
         if known and (name in accepted) is not is_accepted:
             raise Unusable(Reason.EXCEPTION, f"{name}: artifact and event store disagree on its acceptance")
     logged = {trace.client_order_id for trace, _ in trials}
-    for placed in view.facts.placed():
+    for placed in view.facts.placed:
         name = placed.client_order_id
         is_answered = name in accepted or name in rejected
         if is_answered and placed.intent.purpose not in PROBES and name not in logged:

@@ -61,7 +61,7 @@ def post_only_placed(view: View) -> Effect:
 def stop_limit_placed(view: View) -> Effect:
     """A stop-limit probe was accepted, for each product of the plan."""
     orders = [
-        p for p in view.facts.placed()
+        p for p in view.facts.placed
         if p.intent.purpose is Purpose.PROBE_STOP and p.intent.order_type is OrderType.STOP_LIMIT
     ]
     return _accepted_for_each(view, orders)
@@ -69,7 +69,7 @@ def stop_limit_placed(view: View) -> Effect:
 
 def crossing_rejected(view: View) -> Effect:
     """Each crossing probe was rejected by the venue, for the one right reason."""
-    orders = [p for p in view.facts.placed() if p.intent.purpose is Purpose.PROBE_CROSSING and p.intent.post_only]
+    orders = [p for p in view.facts.placed if p.intent.purpose is Purpose.PROBE_CROSSING and p.intent.post_only]
     accepted, rejected = view.facts.accepted(), view.facts.rejected()
     right = {
         p.client_order_id: rejected[p.client_order_id][0] for p in orders
@@ -89,7 +89,7 @@ def sized_down(view: View) -> Effect:
     }
     cuts = {e.signal_id: (seq, e) for seq, e in view.facts.of(ev.SizedDown) if e.signal_id in signals}
     logged = {row.seq for row in view.evidence.get(SizedDownEvents).rows}
-    sent = {p.signal_id: p.intent.size for p in view.facts.placed() if p.signal_id in signals}
+    sent = {p.signal_id: p.intent.size for p in view.facts.placed if p.signal_id in signals}
     seen = [
         seq for name, (seq, cut) in cuts.items()
         if seq in logged and ZERO < cut.adjusted_size < cut.original_size and sent.get(name) == cut.adjusted_size
@@ -149,7 +149,7 @@ def kill_switch_drill(view: View) -> Effect:
         (seq, e) for seq, e in facts.of(ev.StateChanged)
         if e.state is TradingState.REDUCE_ONLY and "drill" in e.reason
     ]
-    exits = [p for p in facts.placed() if p.intent.purpose is Purpose.PROBE_EXIT_WHILE_REDUCING]
+    exits = [p for p in facts.placed if p.intent.purpose is Purpose.PROBE_EXIT_WHILE_REDUCING]
     accepted = facts.accepted()
     taken = [accepted[p.client_order_id][0] for p in exits if p.client_order_id in accepted]
     traces = [t for t in view.evidence.get(ExecutionLogs).rows if t.purpose is Purpose.PROBE_EXIT_WHILE_REDUCING]
@@ -159,7 +159,7 @@ def kill_switch_drill(view: View) -> Effect:
         return Effect(provoked, [])
     start_ns = tight[-1][1].ts_ns
     leaks = [
-        p for p in facts.placed()
+        p for p in facts.placed
         if p.seq > tight[-1][0] and p.intent.purpose in (Purpose.ENTRY, Purpose.PROBE_ENTRY_WHILE_REDUCING)
     ]
     limit_ns = view.plan.protocol.drill_flat_within_s * NS
@@ -208,7 +208,7 @@ def _known_since(view: View) -> dict[str, int]:
 
 
 def _of_step(view: View, step: str) -> list[Placed]:
-    return [p for p in view.facts.placed() if p.source == step]
+    return [p for p in view.facts.placed if p.source == step]
 
 
 def _accepted_for_each(view: View, orders: Sequence[Placed]) -> Effect:
