@@ -13,6 +13,7 @@ from tests.unit.broker_wire import HANG, RESET, Wire, approved, http, make_inten
 from trading_core.advanced_trade.broker import AdvancedTradeBroker
 from trading_core.advanced_trade.broker_pace import PacedTransport
 from trading_core.advanced_trade.broker_transport import API, Body, Query
+from trading_core.advanced_trade.broker_venue import ReadOnlyVenue
 from trading_core.advanced_trade.sdk_transport import SdkTransport, SigningClient, is_loopback, open_transport
 from trading_core.clock import NS, SystemClock, VirtualClock
 from trading_core.errors import (
@@ -250,3 +251,9 @@ class Counting:
 
 def _token(request: str) -> str:
     return next(line.split()[2] for line in request.splitlines() if line.lower().startswith("authorization:"))
+
+
+def test_a_read_only_venue_has_no_way_to_trade() -> None:
+    trading = {"submit", "cancel"}
+    assert trading <= set(dir(AdvancedTradeBroker))
+    assert not trading & set(dir(ReadOnlyVenue))

@@ -122,7 +122,9 @@ class StreamFeed:
             if work.done():
                 work.result()
         except BaseException as e:
-            self._tighten(f"the stream failed ({type(e).__name__})")
+            # A bug of ours: the thread ends, but not silently and not with a session that waits for it.
+            for line in lines:
+                self._give_up(line, f"failed ({type(e).__name__})")
             raise
         finally:
             stop.cancel()
@@ -146,9 +148,14 @@ class StreamFeed:
                 refusals = refusals + 1 if isinstance(e, SubscriptionRefused) else 0
                 self._went_down(line, e)
             await asyncio.sleep(self._backoff_s(failures))
+        self._give_up(line, f"was given up: {status.last_failure}")
+
+    def _give_up(self, line: Line, detail: str) -> None:
+        status = self._status[line.name]
+        status.last_failure = detail
+        self._report(line, StreamState.DISCONNECTED, detail)
+        self._tighten(f"the {line.name} stream {detail}")
         status.settled.set()
-        self._report(line, StreamState.DISCONNECTED, f"given up: {status.last_failure}")
-        self._tighten(f"the {line.name} stream was given up: {status.last_failure}")
 
     def _came_up(self, line: Line) -> None:
         status = self._status[line.name]

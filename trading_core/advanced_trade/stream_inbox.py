@@ -40,7 +40,8 @@ class Inbox:
                     ts_ns=self._clock.now_ns(), state=StreamState.GAP,
                     detail=f"inbox full ({self._events_max} events): the session is too slow",
                 )
-                self._events = deque([*kept, gap])
+                # Bounded even if nobody ever takes: after a gap orders are read again over REST anyway.
+                self._events = deque([*kept, gap], maxlen=self._events_max)
             self._arrived.notify()
         if not has_room:
             self._tighten(f"inbox full ({self._events_max} events)")

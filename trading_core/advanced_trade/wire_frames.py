@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -137,6 +137,7 @@ class OtherFrame(msgspec.Struct, frozen=True):
 KnownFrame: TypeAlias = BookFrame | TradesFrame | HeartbeatFrame | UserFrame | SubscriptionsFrame
 AnyFrame: TypeAlias = KnownFrame | OtherFrame
 
+KNOWN_CHANNELS = frozenset({"l2_data", "market_trades", "heartbeats", "user", "subscriptions"})
 PRICES_REMEMBERED = 65_536  # per product: more levels than Coinbase's deepest book
 
 _known: msgspec.json.Decoder[KnownFrame] = msgspec.json.Decoder(KnownFrame)
@@ -152,15 +153,13 @@ def decode_frame(text: str | bytes) -> AnyFrame:
             other = _other.decode(text)
         except msgspec.DecodeError:
             raise SchemaDrift(f"a frame cannot be read: {e}") from e
-        if other.channel in FrameReader.CHANNELS:
+        if other.channel in KNOWN_CHANNELS:
             raise SchemaDrift(f"a frame of channel {other.channel} cannot be read: {e}") from e
         return other
 
 
 class FrameReader:
     """Turns frames into events for the products that were subscribed."""
-
-    CHANNELS: ClassVar = frozenset({"l2_data", "market_trades", "heartbeats", "user", "subscriptions"})
 
     def __init__(self, products: Sequence[Product], now_ns: Callable[[], int]) -> None:
         # Prices come again and again, sizes hardly ever.
