@@ -115,6 +115,7 @@ def test_steps_of_the_catalog_are_those_of_the_protocol() -> None:
         (changed("risk", aggregate_notional_max=Decimal(101)), "risk.aggregate_notional_max", "envelope"),
         (changed("risk", orders_per_minute_max=7), "risk.orders_per_minute_max", "always binds"),
         (changed("risk", daily_loss_max=Decimal(50)), "guardrails.daily_loss", "never act first"),
+        (changed("protocol", steps=("stop_limit",)), "risk.price_collar_bps", "100 is not above the stop distance of 200"),
         (changed("protocol", snapshot_every_s=400), "protocol.save_every_s", "nothing to save"),
         (changed("protocol", save_every_s=1000), "protocol.save_every_s", "longer than the window"),
         (changed("rollback", close_all_after_min=10), "rollback.disable_after_min", "swap the times"),

@@ -12,6 +12,8 @@ from trading_core.plan import ProductLimits
 from trading_core.products import Product
 
 SECONDS_PER_MINUTE = 60
+STOP_STEP = "stop_limit"
+STOP_ROOM_BPS = 20
 EXPOSURE_STEP_USUAL = 5  # a rung may be this many times larger than the one below without a reason
 
 
@@ -76,7 +78,12 @@ def entry_band(bench: Bench) -> Iterator[PlanFinding]:
 
 
 def stop_tests(bench: Bench) -> Iterator[PlanFinding]:
-    """The stop test of a symbol fits into its caps."""
+    """The stop test of a symbol fits into its caps, and its price into the collar."""
+    protocol, collar = bench.plan.protocol, bench.plan.risk.price_collar_bps
+    # The limit lies beyond the stop: without room for it the collar denies every stop test.
+    if STOP_STEP in protocol.steps and protocol.stop_distance_bps + STOP_ROOM_BPS > collar:
+        words = f"{text(collar)} is not above the stop distance of {text(protocol.stop_distance_bps)} with room for"
+        yield refuse("risk.price_collar_bps", f"{words} the limit ({STOP_ROOM_BPS}): raise it")
     for product_id, size in sorted(bench.plan.protocol.stop_test_sizes.items()):
         limits, price = bench.plan.limits(product_id), bench.prices.get(product_id)
         key = f"protocol.stop_test_sizes.{product_id}"
