@@ -13,14 +13,15 @@ from trading_core.events import BookChanged
 from trading_core.local_exchange import checks, history, setup
 from trading_core.local_exchange.calendar_ny import margin_window
 from trading_core.local_exchange.config import ExchangeConfig
-from trading_core.local_exchange.desk import IMMEDIATE, Desk
+from trading_core.local_exchange.desk import Desk
 from trading_core.local_exchange.editing import EDITS_KEPT, check_edit, refused
+from trading_core.local_exchange.faults import FaultPlan
 from trading_core.local_exchange.fees import HOUR_NS, FeeBook
-from trading_core.local_exchange.futures import USD, FuturesBook
+from trading_core.local_exchange.futures import FuturesBook
 from trading_core.local_exchange.ids import Ids
+from trading_core.local_exchange.intake import Intake
 from trading_core.local_exchange.ledger import Ledger
 from trading_core.local_exchange.live_members import funding_rate, live_members
-from trading_core.local_exchange.market import Walk
 from trading_core.local_exchange.model import (
     Balance,
     BookView,
@@ -76,6 +77,7 @@ class LocalExchange:
         self._desk = Desk(
             config, self._markets, self._ledger, self._futures, self._fees, self._ids, self._initial_rate
         )
+        self._intake = Intake(config, self._listings, self._markets, self._ledger, self._futures, self._desk)
         self._timeline = Timeline(config.start_ns, self._markets, self._desk, config.faults)
         self._requests = 0
         self._schedule()
@@ -98,6 +100,19 @@ class LocalExchange:
         """
         return self._timeline.advance(to_ns, frozenset(wanted_products), book_every_ns)
 
+    def set_faults(self, faults: FaultPlan) -> None:
+        """Put another fault plan in force, its seconds counted from now.
+
+        Raises ConfigurationError for a thin book or a price gap: those are built into the market at the start.
+        """
+        old = self.config.faults
+        if (faults.depth_share, faults.gap_at_s) != (old.depth_share, old.gap_at_s):
+            raise ConfigurationError("depth_share and gap_at_s cannot change while the exchange runs: start a new one")
+        self.config = self.config.model_copy(update={"faults": faults})
+        self._timeline.switch_stale(faults)
+        if faults.margin_call_at_s is not None:
+            self._timeline.at(self.now_ns + int(faults.margin_call_at_s * NS), self._futures.call_margin)
+
     def next_event_ns(self, limit_ns: int) -> int:
         """Return when an account's order, stop, end time or funding next acts, at most the limit."""
         return self._timeline.next_event_ns(limit_ns)
@@ -113,7 +128,7 @@ class LocalExchange:
         injected = checks.injected(self.config.faults, request.product_id, self._requests - 1)
         if injected is not None:
             return injected
-        drafted = self._draft(account_id, request)
+        drafted = self._intake.draft(account_id, request)
         if isinstance(drafted, Refusal):
             return drafted
         order = self._desk.place(drafted[0])
@@ -127,7 +142,7 @@ class LocalExchange:
         is_future = listing is not None and listing.product.product_type is ProductType.FUTURE
         rate = self._initial_rate(account_id, request.product_id, request.side is Side.BUY) if is_future else ZERO
         market = self._markets.get(request.product_id)
-        return preview_of(self._draft(account_id, request), request, market, rate)
+        return preview_of(self._intake.draft(account_id, request), request, market, rate)
 
     def cancel(self, account_id: str, order_ids: Sequence[str]) -> list[CancelResult]:
         """Cancel each order at once; one result per id, in the order given."""
@@ -155,7 +170,7 @@ class LocalExchange:
         walk = self._desk.walk(changed)
         if order.request.post_only and (walk.slices or walk.meets_own):
             return refused("INVALID_EDITED_PRICE", "PREVIEW_INVALID_LIMIT_PRICE_POST_ONLY")
-        short = self._desk.required_hold(changed) - order.hold > self._free(changed)
+        short = self._desk.required_hold(changed) - order.hold > self._intake.free(changed)
         if short:
             return refused("COMMANDER_REJECTED_EDIT_ORDER", "PREVIEW_INSUFFICIENT_FUND")
         return answer
@@ -227,12 +242,12 @@ class LocalExchange:
 
     def positions(self, account_id: str) -> list[FuturesPosition]:
         """Return the futures positions that are not flat, by product."""
-        return self._futures.positions(account_id, self._marks(), self.now_ns)
+        return self._futures.positions(account_id, self._intake.marks(), self.now_ns)
 
     def futures_summary(self, account_id: str) -> FuturesSummary:
         """Return balances and margin of the futures account, under both windows' rates."""
         window = margin_window(self.now_ns).window
-        return self._futures.summary(account_id, self._marks(), window, self.now_ns)
+        return self._futures.summary(account_id, self._intake.marks(), window, self.now_ns)
 
     def margin_window(self) -> MarginWindow:
         """Return the margin window now: a fact of the New York clock, the same for every account."""
@@ -300,47 +315,6 @@ class LocalExchange:
         return self._ledger.totals()
 
     # ── parts ───────────────────────────────────────────────────────────────────────────────────
-    def _draft(self, account_id: str, request: NewOrder) -> tuple[ExchangeOrder, Walk] | Refusal:
-        """Return the order as it would be placed and what it would take, or why it is refused."""
-        listing = self._listings.get(request.product_id)
-        if listing is None:
-            return checks.refuse("INVALID_PRODUCT_ID")
-        if account_id not in self._fees:
-            raise KeyError(account_id)
-        last = self.last_price(request.product_id)
-        refusal = checks.check(request, listing, last, self.now_ns, self.config)
-        if refusal is not None:
-            return refusal
-        order = self._desk.draft(account_id, request)
-        walk = self._desk.walk(order)
-        return self._check_state_of_things(order, walk) or (order, walk)
-
-    def _check_state_of_things(self, order: ExchangeOrder, walk: Walk) -> Refusal | None:
-        request = order.request
-        is_future = self.product(request.product_id).product_type is ProductType.FUTURE
-        if request.reduce_only:
-            held = self._futures.contracts(order.account_id, request.product_id)
-            if held * request.side.sign >= 0 or order.size > abs(held):
-                return checks.refuse("REDUCE_ONLY_INCREASED_POSITION_SIZE")
-        if len(self._desk.live[order.account_id]) >= self.config.open_orders_max:
-            return checks.TOO_MANY_OPEN_ORDERS
-        needed = self._desk.required_hold(order, walk)
-        if needed > 0 and needed > self._free(order):
-            return checks.INSUFFICIENT_FUNDS if is_future else checks.INSUFFICIENT_FUND
-        takes_now = bool(walk.slices or walk.meets_own)
-        if request.post_only and takes_now:
-            return checks.POST_ONLY_WOULD_TAKE
-        if request.config in IMMEDIATE and not takes_now:
-            return checks.NO_LIQUIDITY
-        return None
-
-    def _free(self, order: ExchangeOrder) -> Decimal:
-        """Return what the account may still tie up in the order's hold currency."""
-        if order.hold_currency == USD:
-            window = margin_window(self.now_ns).window
-            return self._futures.spendable(order.account_id, self._marks(), window)
-        return self._ledger.available(order.account_id, order.hold_currency)
-
     def _cancel(self, account_id: str, order_id: str) -> CancelResult:
         order = self._desk.orders.get(order_id)
         if order is None or order.account_id != account_id:
@@ -360,9 +334,6 @@ class LocalExchange:
         window = margin_window(self.now_ns).window
         return self._futures.initial_rate(account_id, product_id, is_long, window)
 
-    def _marks(self) -> dict[str, Price]:
-        return {name: self.last_price(name) for name, row in self._listings.items() if row.product.venue == "FCM"}
-
     # ── timers ──────────────────────────────────────────────────────────────────────────────────
     def _schedule(self) -> None:
         first_hour = self.config.start_ns // HOUR_NS * HOUR_NS + HOUR_NS
@@ -372,7 +343,7 @@ class LocalExchange:
             self._timeline.at(self.config.start_ns + int(call_s * NS), self._futures.call_margin)
 
     def _fund(self, hour_ns: int) -> None:
-        for product_id, mark in self._marks().items():
+        for product_id, mark in self._intake.marks().items():
             rate = funding_rate(self._listings[product_id], hour_ns)
             for account_id in self._fees:
                 amount = self._futures.fund(account_id, product_id, hour_ns, mark, rate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -110,12 +111,21 @@ class Market:
 
     def ladder(self, side: Side, count: int) -> dict[int, int]:
         """Return lots by ticks of the best levels, best first."""
-        book: dict[int, int] = {}
-        for ticks, lots, group in self._merged(side, count):
-            book[ticks] = lots + sum(order.lots for order in group)
-            if len(book) >= count:
-                break
-        return book
+        rows, eaten = self._raw(side, LEVELS_NEAR), self._eaten[side]
+        if count > len(rows) - len(eaten):
+            levels = self._merged(side, LEVELS_MAX)
+            return {ticks: lots + _sum(group) for ticks, lots, group in islice(levels, count)}
+        book = dict(rows)
+        for ticks in [ticks for ticks in eaten if ticks in book]:
+            book[ticks] -= self._eaten_lots(side, ticks)
+            if book[ticks] <= 0:
+                del book[ticks]
+        own = {ticks: _sum(group) for ticks, group in self.queues.levels(side)}
+        if own:
+            for ticks, lots in own.items():
+                book[ticks] = book.get(ticks, 0) + lots
+            book = dict(sorted(book.items(), reverse=side is Side.BUY))
+        return dict(islice(book.items(), count))
 
     def last_ticks(self) -> int:
         """Return the price of the last print."""
@@ -342,3 +352,7 @@ class Market:
             kept = (self.update, list(zip(ticks.tolist(), lots.tolist(), strict=True)))
             self._levels[(side, count)] = kept
         return kept[1]
+
+
+def _sum(group: list[Resting]) -> int:
+    return sum(order.lots for order in group)

@@ -30,6 +30,14 @@ class Timeline:
         if faults.stale_from_s is not None:
             self._set_stale(start_ns + int(faults.stale_from_s * NS), faults.stale_for_s)
 
+    def switch_stale(self, faults: FaultPlan) -> None:
+        """Let the market stand still as the plan says, its seconds counted from now; or go on if it says nothing."""
+        if self._stale_from_ns is not None:
+            self._leap()
+        self._stale_from_ns = self._stale_to_ns = None
+        if faults.stale_from_s is not None:
+            self._set_stale(self.now_ns + int(faults.stale_from_s * NS), faults.stale_for_s)
+
     def at(self, ts_ns: int, action: Callable[[], None]) -> None:
         """Call the action when time reaches the moment."""
         self._timer_count += 1

@@ -1,0 +1,145 @@
+"""Cancelling, editing and previewing orders at the local exchange."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from trading_core.clock import NS
+from trading_core.local_exchange.config import AccountConfig, ExchangeConfig
+from trading_core.local_exchange.exchange import LocalExchange
+from trading_core.local_exchange.model import (
+    ExchangeOrder,
+    NewOrder,
+    OrderConfig,
+)
+from trading_core.orders import Side
+
+START_NS = 1_795_230_000 * NS
+ME, OTHER = "default", "other"
+TICK = Decimal("0.01")
+
+
+def make_exchange(**changes: object) -> LocalExchange:
+    accounts = [AccountConfig(account_id=ME), AccountConfig(account_id=OTHER)]
+    defaults = {"start_ns": START_NS, "start_minute": 600, "accounts": accounts}
+    return LocalExchange(ExchangeConfig.model_validate(defaults | changes))
+
+
+def make_order(n: int = 1, **changes: object) -> NewOrder:
+    defaults: dict[str, object] = {
+        "client_order_id": f"order-{n}",
+        "product_id": "BTC-USD",
+        "side": Side.BUY,
+        "config": OrderConfig.LIMIT_GTC,
+    }
+    if "quote_size" not in changes:
+        defaults["base_size"] = Decimal("0.001")
+    return NewOrder(**(defaults | changes))  # type: ignore[arg-type]
+
+
+def place(exchange: LocalExchange, request: NewOrder, account_id: str = ME) -> ExchangeOrder:
+    answer = exchange.create_order(account_id, request)
+    assert isinstance(answer, ExchangeOrder), answer
+    return answer
+
+
+def touch(exchange: LocalExchange, product_id: str = "BTC-USD") -> tuple[Decimal, Decimal]:
+    book = exchange.book(product_id, 1)
+    return book.bids[0][0], book.asks[0][0]
+
+
+def available(exchange: LocalExchange, currency: str, account_id: str = ME) -> Decimal:
+    return next(b.available for b in exchange.balances(account_id) if b.currency == currency)
+
+
+def test_cancel_answers_each_id_with_the_contracts_reason() -> None:
+    exchange = make_exchange()
+    bid, ask = touch(exchange)
+    resting = place(exchange, make_order(1, limit_price=bid - 10)).order_id
+    filled = place(exchange, make_order(2, limit_price=ask + 10)).order_id
+    foreign = place(exchange, make_order(3, limit_price=bid - 10), OTHER).order_id
+
+    results = exchange.cancel(ME, [resting, resting, filled, foreign, "nonsense"])
+
+    assert [(r.success, r.failure_reason) for r in results] == [
+        (True, "UNKNOWN_CANCEL_FAILURE_REASON"),
+        (False, "DUPLICATE_CANCEL_REQUEST"),
+        (False, "ORDER_IS_FULLY_FILLED"),
+        (False, "UNKNOWN_CANCEL_ORDER"),
+        (False, "UNKNOWN_CANCEL_ORDER"),
+    ]
+    assert exchange.open_orders(ME) == []
+
+
+def test_an_edit_moves_price_and_size_and_what_is_held() -> None:
+    exchange = make_exchange()
+    bid, _ = touch(exchange)
+    order = place(exchange, make_order(limit_price=bid - 10))
+
+    answer = exchange.edit(ME, order.order_id, bid - 20, Decimal("0.002"))
+
+    edited = exchange.order(ME, order.order_id)
+    assert answer.success
+    assert (edited.limit_price, edited.size) == (bid - 20, Decimal("0.002"))
+    assert edited.hold == (bid - 20) * Decimal("0.002") * Decimal("1.012")
+    assert edited.edits[0].price == bid - 20
+
+
+@pytest.mark.parametrize(
+    ("price", "size", "reason"),
+    [
+        ("-10", "0.001", "EDIT_REQUEST_EQUAL_TO_ORIGINAL_REQUEST"),
+        ("-10.001", "0.001", "INVALID_EDITED_PRICE"),
+        ("-10", "0.0010000001", "INVALID_EDITED_SIZE"),
+        ("-10", "0", "CANNOT_EDIT_TO_BELOW_FILLED_SIZE"),
+        ("-10", "50", "COMMANDER_REJECTED_EDIT_ORDER"),
+    ],
+)
+def test_an_edit_that_makes_no_sense_is_refused_with_its_reason(price: str, size: str, reason: str) -> None:
+    exchange = make_exchange()
+    bid, _ = touch(exchange)
+    order = place(exchange, make_order(limit_price=bid - 10))
+
+    answer = exchange.edit(ME, order.order_id, bid + Decimal(price), Decimal(size))
+
+    assert (answer.success, answer.edit_failure_reason) == (False, reason)
+    assert exchange.order(ME, order.order_id) == order
+
+
+def test_an_edit_of_an_unknown_or_ended_order_is_refused() -> None:
+    exchange = make_exchange()
+    bid, _ = touch(exchange)
+    order = place(exchange, make_order(limit_price=bid - 10))
+    exchange.cancel(ME, [order.order_id])
+
+    unknown = exchange.edit(ME, "nonsense", bid, Decimal("0.001"))
+    ended = exchange.edit(ME, order.order_id, bid, Decimal("0.001"))
+
+    assert unknown.edit_failure_reason == "ORDER_NOT_FOUND"
+    assert ended.edit_failure_reason == "ONLY_OPEN_ORDERS_CAN_BE_EDITED"
+
+
+def test_a_preview_says_what_the_order_then_costs() -> None:
+    exchange = make_exchange()
+    _, ask = touch(exchange)
+    request = make_order(config=OrderConfig.LIMIT_IOC, limit_price=ask + 100, base_size=Decimal("0.3"))
+
+    preview = exchange.preview(ME, request)
+    order = place(exchange, request)
+
+    assert preview.errors == ()
+    assert preview.commission_total == order.total_fees
+    assert preview.order_total == order.filled_value + order.total_fees
+    assert preview.average_filled_price == order.average_filled_price
+
+
+def test_a_preview_changes_nothing() -> None:
+    exchange = make_exchange()
+    before = (exchange.balances(ME), exchange.book("BTC-USD", 60))
+
+    exchange.preview(ME, make_order(config=OrderConfig.MARKET_IOC, quote_size=Decimal(50_000)))
+
+    assert (exchange.balances(ME), exchange.book("BTC-USD", 60)) == before
+    assert exchange.orders(ME) == []
