@@ -242,6 +242,28 @@ def test_control_route_switches_a_preset_and_shows_the_state(client_order_id: st
     assert len(state["accounts"]["default"]["open_orders"]) == 1
 
 
+def test_feed_stops_and_goes_on_at_run_time() -> None:
+    with running_venue(is_manual=True) as venue:
+        def last_trade() -> str:
+            rows = venue.get(f"{BASE}/market/products/BTC-USD/ticker", params={"limit": 1}).json()["trades"]
+            return str(rows[0]["trade_id"])
+
+        venue.faults(stale_from_s=0.0)
+        before = last_trade()
+        venue.advance(60)
+        assert last_trade() == before
+        venue.faults()
+        venue.advance(60)
+        assert last_trade() != before
+
+
+def test_book_cannot_become_thin_at_run_time() -> None:
+    with running_venue() as venue:
+        answer = requests.post(f"{venue.url}/_control/faults", json={"name": "thin_book"}, timeout=5)
+    assert answer.status_code == 400
+    assert "start a new one" in answer.json()["error"]
+
+
 def test_time_of_a_running_venue_cannot_be_moved(venue_server: Venue) -> None:
     answer = requests.post(f"{venue_server.url}/_control/advance", json={"seconds": 1}, timeout=5)
     assert answer.status_code == 400

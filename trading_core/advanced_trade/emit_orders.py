@@ -17,6 +17,7 @@ from trading_core.local_exchange.model import (
     OrderConfig,
     Refusal,
     StopDirection,
+    WireStatus,
 )
 from trading_core.money import ZERO, plain
 from trading_core.orders import Side
@@ -26,6 +27,7 @@ from trading_core.products import Product, ProductType
 _NUMBER = re.compile(r"[+-]?\d{1,24}(\.\d{0,24})?([eE][+-]?\d{1,2})?")
 _NO_END = "0001-01-01T00:00:00Z"
 _CENTS = Decimal("0.01")
+_ALL = Decimal(100)
 _STREAM_TYPES = {"LIMIT": "Limit", "MARKET": "Market", "STOP_LIMIT": "Stop Limit", "BRACKET": "Bracket",
                  "TWAP": "Twap", "SCALED": "Scaled"}
 
@@ -42,6 +44,9 @@ def parse_new_order(body: dict[str, Any]) -> NewOrder | Refusal:
     given = [(key, value) for key, value in body.get("order_configuration", {}).items() if value is not None]
     if len(given) != 1:
         return Refusal("UNSUPPORTED_ORDER_CONFIGURATION", "PREVIEW_INVALID_ORDER_CONFIG")
+    if body.get("attached_order_configuration"):
+        # Accepting the order without its bracket would leave a position unguarded.
+        return Refusal("INVALID_ORDER_TYPE_FOR_ATTACHED", "PREVIEW_INVALID_ORDER_TYPE_FOR_ATTACHED")
     if "side" not in body:
         return Refusal("INVALID_SIDE", "PREVIEW_INVALID_SIDE")
     config, fields = OrderConfig(given[0][0]), given[0][1]
@@ -229,7 +234,8 @@ def _number(text: str) -> Decimal | None:
 
 
 def _percent(order: ExchangeOrder) -> str:
-    done = order.completion_percentage
+    # An order sized in quote is complete when its money is spent, fees included.
+    done = _ALL if order.status is WireStatus.FILLED else order.completion_percentage
     return "0" if done == 0 else format(done.quantize(_CENTS), "f")
 
 

@@ -1,27 +1,22 @@
-"""Order operations: create, preview, edit, cancel, close, and the history of orders and fills."""
+"""Order operations: create, preview, edit, cancel, close."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from trading_core.advanced_trade.emit_orders import (
     configuration,
     echo,
-    fill_values,
-    order_values,
     parse_new_order,
     parse_number,
 )
-from trading_core.advanced_trade.gateway_call import PAGE_MAX, Call, Handler
-from trading_core.advanced_trade.gateway_http import invalid_argument, not_found
-from trading_core.local_exchange.model import EditResult, ExchangeFill, ExchangeOrder, PreviewResult, Refusal
-from trading_core.products import Product
+from trading_core.advanced_trade.gateway_call import Call, Handler
+from trading_core.advanced_trade.gateway_http import invalid_argument
+from trading_core.local_exchange.model import EditResult, ExchangeOrder, PreviewResult, Refusal
 
 CLIENT_ORDER_ID_LENGTH_MAX = 128
 CANCELS_MAX = 100
-FILLS_DEFAULT = 100
-UNSET_PLACEMENT = frozenset({"UNKNOWN_PLACEMENT_SOURCE", "RETAIL_ADVANCED"})
 
 
 def create_order(call: Call) -> Mapping[str, Any]:
@@ -129,60 +124,6 @@ def preview_edit_order(call: Call) -> Mapping[str, Any]:
     }
 
 
-def get_order(call: Call) -> Mapping[str, Any]:
-    """Answer GetHistoricalOrder."""
-    order_id = call.path["order_id"]
-    if order_id in ("None", "null"):
-        raise invalid_argument(f"invalid OrderId {order_id} passed to endpoint")
-    try:
-        order = call.exchange.order(call.account_id, order_id)
-    except KeyError:
-        raise not_found("order with this orderID was not found") from None
-    return {"order": _row(call, order)}
-
-
-def list_orders(call: Call) -> Mapping[str, Any]:
-    """Answer GetHistoricalOrders: newest first; the cursor is the last order id of the page."""
-    orders = [o for o in call.exchange.orders(call.account_id) if _is_wanted(o, call)]
-    match call.params.get("sort_by", "UNKNOWN_SORT_BY"):
-        case "LIMIT_PRICE":
-            orders.sort(key=lambda o: -(o.limit_price or 0))
-        case "LAST_FILL_TIME":
-            orders.sort(key=lambda o: -(o.last_fill_ns or 0))
-        case "LAST_UPDATE_TIME":
-            orders.sort(key=lambda o: -o.updated_ns)
-    start = 0
-    if cursor := call.params.get("cursor"):
-        ids = [o.order_id for o in orders]
-        if cursor not in ids:
-            raise invalid_argument("cursor is invalid")
-        start = ids.index(cursor) + 1
-    page = orders[start : start + call.limit(PAGE_MAX)]
-    has_next = start + len(page) < len(orders)
-    next_cursor = page[-1].order_id if has_next else ""
-    rows = [{**_row(call, order), "cursor": next_cursor} for order in page]
-    return {"orders": rows, "has_next": has_next, "cursor": next_cursor}
-
-
-def list_fills(call: Call) -> Mapping[str, Any]:
-    """Answer GetFills: newest first, no has_next; the cursor is the sequence of the last row."""
-    fills = [f for f in call.exchange.fills(call.account_id) if _is_wanted_fill(f, call)]
-    match call.params.get("sort_by", "UNKNOWN_SORT_BY"):
-        case "PRICE":
-            fills.sort(key=lambda f: -f.price)
-        case "TRADE_TIME":
-            fills.sort(key=lambda f: -f.ts_ns)
-    start = 0
-    if cursor := call.params.get("cursor"):
-        sequences = [str(f.sequence) for f in fills]
-        if cursor not in sequences:
-            raise invalid_argument("cursor is invalid")
-        start = sequences.index(cursor) + 1
-    page = fills[start : start + call.limit(FILLS_DEFAULT)]
-    has_next = start + len(page) < len(fills)
-    return {"fills": [fill_values(f, call.owner) for f in page], "cursor": str(page[-1].sequence) if has_next else ""}
-
-
 def _created(order: ExchangeOrder, order_configuration: Mapping[str, Any]) -> Mapping[str, Any]:
     return {
         "success": True,
@@ -224,66 +165,6 @@ def _edit_errors(result: EditResult) -> list[Mapping[str, Any]]:
     ]
 
 
-def _row(call: Call, order: ExchangeOrder) -> Mapping[str, Any]:
-    return order_values(order, call.exchange.product(order.request.product_id), call.owner)
-
-
-def _is_wanted(order: ExchangeOrder, call: Call) -> bool:
-    wanted, request = call.params, order.request
-    product = call.exchange.product(request.product_id)
-    created_ns = order.created_ns
-    return (
-        _is_in(order.order_id, wanted.get("order_ids"))
-        and _is_of_product(product, wanted)
-        and _is_in(order.status, wanted.get("order_status"))
-        and _is_in(request.config.wire_time_in_force, wanted.get("time_in_forces"))
-        and _is_in(request.config.wire_order_type, wanted.get("order_types"))
-        and wanted.get("order_side", request.side) == request.side
-        and wanted.get("start_date", created_ns) <= created_ns
-        and created_ns < wanted.get("end_date", created_ns + 1)
-        and wanted.get("order_placement_source", "RETAIL_ADVANCED") in UNSET_PLACEMENT
-        and wanted.get("contract_expiry_type", "EXPIRING") in ("UNKNOWN_CONTRACT_EXPIRY_TYPE", "EXPIRING")
-    )
-
-
-def _is_wanted_fill(fill: ExchangeFill, call: Call) -> bool:
-    wanted = call.params
-    product = call.exchange.product(fill.product_id)
-    return (
-        _is_in(fill.order_id, wanted.get("order_ids"))
-        and _is_in(fill.trade_id, wanted.get("trade_ids"))
-        and _is_of_product(product, wanted)
-        and wanted.get("order_side", fill.side) == fill.side
-        and wanted.get("start_sequence_timestamp", fill.ts_ns) <= fill.ts_ns
-        and fill.ts_ns <= wanted.get("end_sequence_timestamp", fill.ts_ns)
-        and _is_in_type(fill, call)
-    )
-
-
-def _is_in_type(fill: ExchangeFill, call: Call) -> bool:
-    types = call.params.get("order_types")
-    if not types:
-        return True
-    order = call.exchange.order(call.account_id, fill.order_id)
-    return order.request.config.wire_order_type in types
-
-
-def _is_of_product(product: Product, wanted: Mapping[str, Any]) -> bool:
-    ids = [*wanted.get("product_ids", []), *([wanted["product_id"]] if wanted.get("product_id") else [])]
-    types = [*wanted.get("product_types", []), *([wanted["product_type"]] if wanted.get("product_type") else [])]
-    types = [kind for kind in types if kind != "UNKNOWN_PRODUCT_TYPE"]
-    assets = wanted.get("asset_filters")
-    return (
-        _is_in(product.product_id, ids)
-        and _is_in(product.product_type, types)
-        and (not assets or product.base_currency in assets or product.quote_currency in assets)
-    )
-
-
-def _is_in(value: str, wanted: Sequence[str] | None) -> bool:
-    return not wanted or value in wanted
-
-
 def _preview_id(call: Call, result: PreviewResult) -> str:
     """Return an id for the preview: none for one that failed, as there is nothing to come back to."""
     return "" if result.errors else f"preview-{call.now_ns}"
@@ -296,7 +177,4 @@ HANDLERS: dict[str, Handler] = {
     "EditOrder": edit_order,
     "PreviewEditOrder": preview_edit_order,
     "ClosePosition": close_position,
-    "GetHistoricalOrders": list_orders,
-    "GetHistoricalOrder": get_order,
-    "GetFills": list_fills,
 }

@@ -11,6 +11,7 @@ import msgspec
 from trading_core.advanced_trade import (
     gateway_accounts,
     gateway_futures,
+    gateway_history,
     gateway_market,
     gateway_orders,
     gateway_other,
@@ -23,6 +24,7 @@ from trading_core.advanced_trade.keys import Scope
 HANDLERS: dict[str, Handler] = {
     **gateway_market.HANDLERS,
     **gateway_orders.HANDLERS,
+    **gateway_history.HANDLERS,
     **gateway_accounts.HANDLERS,
     **gateway_futures.HANDLERS,
     **gateway_other.HANDLERS,

@@ -232,6 +232,8 @@ class _Parser:
         self._fail(token, f"invalid google.protobuf.Timestamp value {token.raw}")
 
     def _string(self, token: _Token) -> str:
+        if "\\" not in token.raw:
+            return token.raw[1:-1]
         text: str = json.loads(token.raw)
         if any("\ud800" <= char <= "\udfff" for char in text):
             self._fail(token, f"invalid escape code in string {token.raw}", "syntax error ")

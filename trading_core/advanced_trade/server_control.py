@@ -11,7 +11,6 @@ from pydantic import ValidationError
 from trading_core.advanced_trade.emit import dumps
 from trading_core.clock import NS
 from trading_core.errors import ConfigurationError
-from trading_core.local_exchange.exchange import LocalExchange
 from trading_core.local_exchange.faults import FaultPlan, load_faults
 from trading_core.money import plain
 
@@ -30,7 +29,10 @@ def add_control_routes(app: web.Application, server: VenueServer) -> None:
     async def faults(request: web.Request) -> web.Response:
         if request.method == "POST":
             plan = _plan(await _body(request))
-            switch_faults(server.exchange, plan)
+            try:
+                server.exchange.set_faults(plan)
+            except ConfigurationError as e:
+                raise _refused(str(e)) from e
         return _json(server.exchange.config.faults.model_dump(mode="json"))
 
     async def advance(request: web.Request) -> web.Response:
@@ -46,11 +48,6 @@ def add_control_routes(app: web.Application, server: VenueServer) -> None:
     app.router.add_get("/_control/state", state)
     app.router.add_route("*", "/_control/faults", faults)
     app.router.add_post("/_control/advance", advance)
-
-
-def switch_faults(exchange: LocalExchange, plan: FaultPlan) -> None:
-    """Put another fault plan in force at once; what the exchange already did under the old one stays."""
-    exchange.config = exchange.config.model_copy(update={"faults": plan})
 
 
 def venue_state(server: VenueServer) -> dict[str, Any]:
