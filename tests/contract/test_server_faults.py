@@ -257,6 +257,13 @@ def test_feed_stops_and_goes_on_at_run_time() -> None:
         assert last_trade() != before
 
 
+def test_product_is_halted_at_run_time(client_order_id: str) -> None:
+    with running_venue() as venue:
+        venue.faults(halted_products=["BTC-USD"])
+        answer = venue.send("POST", f"{BASE}/orders", order(client_order_id)).json()
+    assert answer["error_response"]["new_order_failure_reason"] == "ORDER_ENTRY_DISABLED"
+
+
 def test_book_cannot_become_thin_at_run_time() -> None:
     with running_venue() as venue:
         answer = requests.post(f"{venue.url}/_control/faults", json={"name": "thin_book"}, timeout=5)

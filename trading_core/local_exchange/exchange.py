@@ -108,7 +108,7 @@ class LocalExchange:
         old = self.config.faults
         if (faults.depth_share, faults.gap_at_s) != (old.depth_share, old.gap_at_s):
             raise ConfigurationError("depth_share and gap_at_s cannot change while the exchange runs: start a new one")
-        self.config = self.config.model_copy(update={"faults": faults})
+        self.config = self._intake.config = self.config.model_copy(update={"faults": faults})
         self._timeline.switch_stale(faults)
         if faults.margin_call_at_s is not None:
             self._timeline.at(self.now_ns + int(faults.margin_call_at_s * NS), self._futures.call_margin)

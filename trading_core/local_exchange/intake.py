@@ -30,7 +30,7 @@ class Intake:
         futures: FuturesBook,
         desk: Desk,
     ) -> None:
-        self._config, self._listings, self._markets = config, listings, markets
+        self.config, self._listings, self._markets = config, listings, markets
         self._ledger, self._futures, self._desk = ledger, futures, desk
 
     def draft(self, account_id: str, request: NewOrder) -> tuple[ExchangeOrder, Walk] | Refusal:
@@ -42,7 +42,7 @@ class Intake:
             return checks.refuse("INVALID_PRODUCT_ID")
         market = self._markets[request.product_id]
         last = market.last_ticks() * market.product.price_increment
-        refusal = checks.check(request, listing, last, self._desk.now_ns, self._config)
+        refusal = checks.check(request, listing, last, self._desk.now_ns, self.config)
         if refusal is not None:
             return refusal
         order = self._desk.draft(account_id, request)
@@ -70,7 +70,7 @@ class Intake:
             held = self._futures.contracts(order.account_id, request.product_id)
             if held * request.side.sign >= 0 or order.size > abs(held):
                 return checks.refuse("REDUCE_ONLY_INCREASED_POSITION_SIZE")
-        if len(self._desk.live[order.account_id]) >= self._config.open_orders_max:
+        if len(self._desk.live[order.account_id]) >= self.config.open_orders_max:
             return checks.TOO_MANY_OPEN_ORDERS
         needed = self._desk.required_hold(order, walk)
         if needed > 0 and needed > self.free(order):
