@@ -5,7 +5,6 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from trading_core.plan_files import find_plan
 from trading_core.clock import NS
 from trading_core.gate.decide import JUDGED_STAGES, GateInput
 from trading_core.gate.evidence import (
@@ -26,6 +25,7 @@ from trading_core.gate.fold import GuardrailStatus, StageSummary
 from trading_core.gate.result import GateContext
 from trading_core.gate.subject import Subject
 from trading_core.plan import Criterion, Kind, Level, Plan, Stage, Tier
+from trading_core.plan_files import find_plan
 from trading_core.stages.result import StageStatus
 
 START_NS = 1_748_390_400 * NS

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from trading_core.plan_files import find_plan, plan_names
 from tests.unit.gate_fixtures import (
     NOW_NS,
     make_input,
@@ -24,6 +23,7 @@ from trading_core.gate.outcomes import Disposition, Outcome, Reason, Verdict
 from trading_core.gate.overlays import Approval
 from trading_core.gate.record import statement_bytes
 from trading_core.plan import Level, Stage, Tier
+from trading_core.plan_files import find_plan, plan_names
 from trading_core.stages.result import StageStatus
 
 GO = make_input()

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from trading_core.plan_files import find_plan
 from tests.unit.gate_fixtures import NOW_NS, START_NS, make_input, make_ref, with_observation
 from trading_core.canonical import canonical_json
 from trading_core.errors import ConfigurationError, IntegrityError
@@ -24,6 +23,7 @@ from trading_core.gate.record import record_from_bytes, statement_bytes
 from trading_core.gate.subject import Subject
 from trading_core.gate.verify import verify_run
 from trading_core.plan import Level
+from trading_core.plan_files import find_plan
 from trading_core.run_files import DECISION, EXECUTION_LOGS, OBSERVATIONS
 from trading_core.storage.artifact_store import ArtifactMeta, ArtifactStore
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from trading_core.plan_files import find_plan, plan_below, plan_names, plan_path
 from trading_core.errors import ConfigurationError
 from trading_core.gate.catalog import PRODUCED_BY
 from trading_core.plan import Plan, Rung, Tier, load_plan, parse_plan
+from trading_core.plan_files import find_plan, plan_below, plan_names, plan_path
 
 
 def raw(name: str = "phase2") -> dict[str, Any]:

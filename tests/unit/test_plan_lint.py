@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from trading_core.plan_files import find_plan, plan_below, plan_names
 from trading_core.gate.catalog import EXERCISED_BY, PRODUCED_BY, STEPS
 from trading_core.gate.lint import PlanFinding, Severity, lint_plan
 from trading_core.orders import TimeInForce
 from trading_core.plan import Criterion, Envelope, Kind, Plan, ProductLimits, Stage, Tier
+from trading_core.plan_files import find_plan, plan_below, plan_names
 from trading_core.products import Product, ProductType
 from trading_core.protocol import AFTER_TRADING, BEFORE_TRADING
 
@@ -115,7 +115,7 @@ def test_steps_of_the_catalog_are_those_of_the_protocol() -> None:
         (changed("risk", aggregate_notional_max=Decimal(101)), "risk.aggregate_notional_max", "envelope"),
         (changed("risk", orders_per_minute_max=7), "risk.orders_per_minute_max", "always binds"),
         (changed("risk", daily_loss_max=Decimal(50)), "guardrails.daily_loss", "never act first"),
-        (changed("protocol", steps=("stop_limit",)), "risk.price_collar_bps", "100 is not above the stop distance of 200"),
+        (changed("protocol", steps=("stop_limit",)), "risk.price_collar_bps", "100 is not above the stop distance"),
         (changed("protocol", snapshot_every_s=400), "protocol.save_every_s", "nothing to save"),
         (changed("protocol", save_every_s=1000), "protocol.save_every_s", "longer than the window"),
         (changed("rollback", close_all_after_min=10), "rollback.disable_after_min", "swap the times"),
