@@ -12,7 +12,15 @@ import msgspec
 
 from trading_core.clock import MINUTE_NS, NS
 from trading_core.commands import CancelOrder, Decisions, SubmitOrder, TightenState
-from trading_core.events import AnyEvent, CancelRequested, OrderDenied, OrderSubmitted, SignalRaised, SizedDown, StepEnded
+from trading_core.events import (
+    AnyEvent,
+    CancelRequested,
+    OrderDenied,
+    OrderSubmitted,
+    SignalRaised,
+    SizedDown,
+    StepEnded,
+)
 from trading_core.ledger import Ledger
 from trading_core.market import LEVELS_OF_DEPTH, OrderBook
 from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size, floor_to

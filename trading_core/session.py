@@ -70,6 +70,7 @@ class Session:
         self._guard = guard
         self._save = save
         self._queue: deque[ev.AnyEvent] = deque()
+        self._fills_seen: set[str] = set()  # the endpoint lists all fills of an order, each time
         self._next_tick_ns = 0
         self._state_seen: TradingState | None = None
         self.flat: FlatReport | None = None  # what the venue said at the very end
@@ -188,8 +189,7 @@ class Session:
                 case AskOrder():
                     self._ask(command)
                 case FetchFills(order_id=order_id):
-                    fills = self._broker.fills(order_id)
-                    self._queue.extend(ev.FillBooked(ts_ns=self._clock.now_ns(), fill=f) for f in fills)
+                    self._book_fills(order_id)
                 case ReadAccount():
                     self._queue.append(self._read_account())
                 case TightenState(state=state, reason=reason):
@@ -245,6 +245,12 @@ class Session:
                     ts_ns=now_ns, client_order_id=order.client_order_id, reason=reason, is_expected=is_expected,
                     message=message, latency_ms=latency_ms,
                 )
+
+    def _book_fills(self, order_id: str) -> None:
+        for fill in self._broker.fills(order_id):
+            if fill.entry_id not in self._fills_seen:
+                self._fills_seen.add(fill.entry_id)
+                self._queue.append(ev.FillBooked(ts_ns=self._clock.now_ns(), fill=fill))
 
     def _latency_ms(self, started_ns: int) -> Decimal:
         return Decimal((self._clock.stopwatch_ns() - started_ns) // 1000) / 1000
