@@ -100,9 +100,11 @@ def test_an_order_without_a_usable_answer_has_an_unknown_outcome_and_is_sent_onc
         '{"success":true,"success_response":null,"order_configuration":{}}',
         '{"success":true,"success_response":{"order_id":""},"order_configuration":{}}',
         '{"order_id":"1"}',
+        '{"success":false,"success_response":null,"order_configuration":{}}',
+        '{"success":false,"success_response":{"order_id":"1"},"error_response":{"error":"INSUFFICIENT_FUND"}}',
     ],
 )
-def test_an_acceptance_without_an_order_id_is_an_unknown_outcome_and_named_as_drift(body: str) -> None:
+def test_an_answer_that_says_neither_yes_nor_no_is_an_unknown_outcome_and_named_as_drift(body: str) -> None:
     with served(http("200 OK", body)) as (_, transport, _waited):
         broker = AdvancedTradeBroker(transport, SystemClock())
         with pytest.raises(OutcomeUnknown):

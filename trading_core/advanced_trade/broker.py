@@ -38,12 +38,15 @@ class AdvancedTradeBroker(ReadOnlyVenue):
             )
         except (VenueUnavailable, SchemaDrift) as e:
             raise OutcomeUnknown(order.client_order_id, str(e)) from e
-        if not answer.success:
+        order_id = answer.success_response.order_id if answer.success_response else ""
+        if answer.success and order_id:
+            return Accepted(order_id)
+        if answer.error_response is not None and not answer.success and not order_id:
             return _rejected(answer.error_response)
-        if answer.success_response is None or not answer.success_response.order_id:
-            self._drift.note("NewOrderResponse.success_response.order_id missing")
-            raise OutcomeUnknown(order.client_order_id, "accepted without an order id")
-        return Accepted(answer.success_response.order_id)
+        # An answer that contradicts itself or says neither: only asking tells whether there is an order.
+        missing = "success_response.order_id" if answer.success else "error_response"
+        self._drift.note(f"NewOrderResponse.{missing} missing")
+        raise OutcomeUnknown(order.client_order_id, f"the answer has no {missing}")
 
     def cancel(self, order_ids: Sequence[str]) -> list[CancelAnswer]:
         """Ask the venue to cancel; more than 100 orders are asked for in several requests."""
@@ -68,8 +71,6 @@ def _cancel_answer(order_id: str, result: wire_orders.CancelResult | None) -> Ca
     return CancelAnswer(order_id, is_accepted=result.success, reason=reason)
 
 
-def _rejected(error: wire_orders.ErrorBody | None) -> Rejected:
-    if error is None:
-        return Rejected(reason="UNKNOWN_FAILURE_REASON", is_expected=False)
+def _rejected(error: wire_orders.ErrorBody) -> Rejected:
     reason = first_known(error.new_order_failure_reason, error.error, error.preview_failure_reason)
     return Rejected(reason=reason, is_expected=is_expected(reason), message=error.message or error.error_details)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from trading_core.advanced_trade import wire_account, wire_market, wire_orders, wire_products
 from trading_core.advanced_trade.broker_transport import API, Body, Query, RestTransport
-from trading_core.advanced_trade.wire import money, number_or_none, number_or_zero, parse
+from trading_core.advanced_trade.wire import money, number, number_or_none, number_or_zero, parse
 from trading_core.advanced_trade.wire_drift import DriftLog
 from trading_core.clock import NS, Clock, iso
 from trading_core.errors import SchemaDrift, VenueUnavailable
@@ -39,7 +39,7 @@ class ReadOnlyVenue:
     def server_time_ns(self) -> int:
         """Return the venue's clock, to the millisecond."""
         body = self._ask(wire_market.TimeBody, "ExtendedTimestamp", "/time")
-        return int(body.epoch_millis) * 1_000_000
+        return int(number(body.epoch_millis, "ExtendedTimestamp.epochMillis")) * 1_000_000
 
     def key_permissions(self) -> KeyPermissions:
         """Return what our key may do."""

@@ -49,6 +49,13 @@ def number(text: str, member: str) -> Decimal:
         raise SchemaDrift(f"{member}: {e}") from e
 
 
+def positive(text: str, member: str) -> Decimal:
+    """Return the decimal of a member that we divide by."""
+    if (value := number(text, member)) <= 0:
+        raise SchemaDrift(f"{member}: {text!r} is not above zero")
+    return value
+
+
 def number_or_zero(text: str, member: str) -> Decimal:
     """Return the decimal of a member that the venue may leave empty."""
     return number(text, member) if text else ZERO

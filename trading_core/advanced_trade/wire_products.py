@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from trading_core.advanced_trade.wire import number, number_or_none, number_or_zero
+from trading_core.advanced_trade.wire import number, number_or_none, number_or_zero, positive
 from trading_core.errors import SchemaDrift
 from trading_core.money import ONE
 from trading_core.products import Product, ProductType
@@ -71,6 +71,8 @@ def product_of(body: ProductBody) -> Product:
     """Return the product; raises SchemaDrift for a future without its details or its tick."""
     where = f"Product {body.product_id}"
     future = body.future_product_details
+    if not is_known_type(body):
+        raise SchemaDrift(f"{where}: {body.product_type!r} is neither SPOT nor FUTURE")
     kind = ProductType(body.product_type)
     if kind is ProductType.FUTURE and (future is None or not body.price_increment):
         raise SchemaDrift(f"{where}: a future needs future_product_details and price_increment")
@@ -79,13 +81,13 @@ def product_of(body: ProductBody) -> Product:
         product_type=kind,
         base_currency=body.base_currency_id or (future.contract_root_unit if future else ""),
         quote_currency=body.quote_currency_id,
-        base_increment=number(body.base_increment, f"{where}.base_increment"),
+        base_increment=positive(body.base_increment, f"{where}.base_increment"),
         # The quote increment of BIP is 0.01 while its tick is 5: only on spot are the two the same.
-        price_increment=number(body.price_increment or body.quote_increment, f"{where}.price_increment"),
+        price_increment=positive(body.price_increment or body.quote_increment, f"{where}.price_increment"),
         base_min_size=number(body.base_min_size, f"{where}.base_min_size"),
         base_max_size=number(body.base_max_size, f"{where}.base_max_size"),
         quote_min_size=number_or_zero(body.quote_min_size, f"{where}.quote_min_size"),
-        contract_size=number(future.contract_size, f"{where}.contract_size") if future else ONE,
+        contract_size=positive(future.contract_size, f"{where}.contract_size") if future else ONE,
         display_name=body.display_name,
         alias=body.alias,
         venue=body.product_venue,
