@@ -22,7 +22,7 @@ from trading_core.advanced_trade.server_config import ReadyLine, ServeConfig
 from trading_core.advanced_trade.server_control import add_control_routes
 from trading_core.advanced_trade.server_sockets import HOST_PATHS, StreamEndpoint
 from trading_core.clock import Clock, SystemClock, VirtualClock
-from trading_core.errors import ConfigurationError
+from trading_core.errors import ConfigurationError, InvariantBroken
 from trading_core.local_exchange.exchange import LocalExchange
 
 log = logging.getLogger(__name__)
@@ -44,8 +44,10 @@ class VenueServer:
         self.exchange = LocalExchange(config.exchange)
         self.gateway = Gateway(self.exchange, keys, config.gateway)
         self.hub = StreamHub(self.gateway, config.streams)
+        self._stopwatch = SystemClock()
         self._stepped_ns = -STALE_NS
         self._has_step_ahead = False
+        self._pump_task: asyncio.Task[None] | None = None
 
     def step(self) -> None:
         """Move the exchange to now and queue what happened for all sockets."""
@@ -65,17 +67,26 @@ class VenueServer:
         app.router.add_route("*", "/{path:.*}", self._rest)
         runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
-        pump = None
         try:
             port = await _listen(runner, self.config.host, self.config.port)
-            pump = asyncio.create_task(self._pump())
+            self._pump_task = asyncio.create_task(self._pump())
             yield ReadyLine.of(self.config.host, port, os.getpid())
         finally:
             sockets.end_all()
-            if pump is not None:
-                pump.cancel()
-                await asyncio.gather(pump, return_exceptions=True)
+            if self._pump_task is not None:
+                self._pump_task.cancel()
+                await asyncio.gather(self._pump_task, return_exceptions=True)
             await runner.cleanup()
+
+    async def run_until(self, is_over: asyncio.Event) -> None:
+        """Wait inside `running` until the event is set; raises what stopped the venue's time, if anything did."""
+        if self._pump_task is None:
+            raise InvariantBroken("the venue is not running: enter running() first")
+        waiting = asyncio.create_task(is_over.wait())
+        await asyncio.wait({waiting, self._pump_task}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._pump_task.done():
+            await self._pump_task
 
     async def _pump(self) -> None:
         while True:
@@ -110,7 +121,7 @@ class VenueServer:
         return web.Response(status=response.status, body=response.body, headers=headers)
 
     def _real_ns(self) -> int:
-        return SystemClock().stopwatch_ns()
+        return self._stopwatch.stopwatch_ns()
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
@@ -143,14 +154,13 @@ async def _serve(config: ServeConfig, keys: KeyRegistry) -> None:
         loop.add_signal_handler(number, is_over.set)
     if config.ends_with_stdin:
         loop.add_reader(sys.stdin.fileno(), _end_at_eof, is_over)
-    async with VenueServer(config, keys).running() as ready:
+    server = VenueServer(config, keys)
+    async with server.running() as ready:
         _announce(ready, config.ready_file)
-        if config.parent_pid:
-            watch = asyncio.create_task(_watch_parent(config.parent_pid, is_over))
-            await is_over.wait()
+        watch = asyncio.create_task(_watch_parent(config.parent_pid, is_over)) if config.parent_pid else None
+        await server.run_until(is_over)
+        if watch is not None:
             watch.cancel()
-        else:
-            await is_over.wait()
 
 
 def _announce(ready: ReadyLine, ready_file: Path | None) -> None:

@@ -64,7 +64,8 @@ class StreamEndpoint:
                 await has_news.wait()
                 has_news.clear()
                 while (frame := connection.take()) is not None:
-                    await asyncio.wait_for(socket.send_frame(frame, WSMsgType.TEXT), SLOW_SEND_S)
+                    async with asyncio.timeout(SLOW_SEND_S):
+                        await socket.send_frame(frame, WSMsgType.TEXT)
                     self._hub.sent(connection, self._real_ns())
         except (ConnectionError, TimeoutError):
             connection.end(ABORT)

@@ -47,6 +47,8 @@ class ServerThread:
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._is_over.set)
         self._thread.join(STOP_S_MAX)
+        if self._failure is not None and error is None:
+            raise self._failure
 
     def call(self, act: Callable[[VenueServer], T]) -> T:
         """Run `act` on the venue's own thread and return its result: the exchange is not thread safe."""
@@ -69,10 +71,8 @@ class ServerThread:
             self._server = VenueServer(self._config, self._keys)
             async with self._server.running() as self.ready:
                 self._started.set()
-                await self._is_over.wait()
+                await self._server.run_until(self._is_over)
         except BaseException as e:
-            # Whatever stopped the start belongs to the thread that waits for it.
-            if self._started.is_set():
-                raise
+            # Whatever stopped the venue belongs to the thread that started it.
             self._failure = e
             self._started.set()
