@@ -69,6 +69,10 @@ def test_unknown_route_is_404_in_three_keys(venue_server: Venue, path: str) -> N
     assert answer.json() == {"error": "unknown", "error_details": "Not Found", "message": "Not Found"}
 
 
+def test_undocumented_route_below_an_account_is_401(venue_server: Venue) -> None:
+    assert_unauthorized(venue_server.get(f"{BASE}/accounts/some-uuid/transactions"))
+
+
 def test_unknown_key_in_a_body_is_400_with_its_place(venue_server: Venue) -> None:
     body = json.dumps({**ORDER, "max_floor": "1"}).encode()
     answer = venue_server.send("POST", f"{BASE}/orders", body)

@@ -162,6 +162,18 @@ def test_snapshot_of_open_orders_comes_in_frames_of_fifty() -> None:
     assert {row["order_id"] for page in pages for row in page} == ids
 
 
+def test_user_channel_can_be_narrowed_to_products() -> None:
+    with running_venue() as venue, venue.socket() as socket:
+        socket.subscribe("user", ["ETH-USD"], signed=True)
+        socket.subscribe("heartbeats")
+        socket.until("user", "snapshot")
+        place(venue, "n-1")
+        after: list[str] = []
+        while after.count("heartbeats") < 2:
+            after.append(socket.receive()["channel"])
+    assert "user" not in after
+
+
 def test_futures_summary_is_flat_strings(venue_server: Venue) -> None:
     with venue_server.socket(is_user_host=True) as socket:
         socket.subscribe("futures_balance_summary", signed=True)

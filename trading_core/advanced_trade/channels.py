@@ -173,9 +173,9 @@ class Connection:
         if key is not None and frame.channel in USER_CHANNELS:
             self.account_id = key.account
         wanted = [] if frame.channel == "heartbeats" else self._venue.known_products(frame.product_ids)
-        if frame.channel in USER_CHANNELS and not frame.product_ids:
-            wanted = []
         already = self.channels.get(frame.channel)
+        if frame.channel in USER_CHANNELS and (already is not None or not frame.product_ids):
+            wanted = []  # all products; a new choice needs an unsubscribe first
         new = [product_id for product_id in wanted if product_id not in (already or ())]
         if frame.channel not in PRODUCT_CHANNELS or already or new:
             self.channels[frame.channel] = [*(already or ()), *new]

@@ -33,6 +33,7 @@ from trading_core.clock import wall_now_ns
 from trading_core.local_exchange.exchange import LocalExchange
 
 BODY_BYTES_MAX = 1 << 20
+HIDDEN_ROUTES = "/api/v3/brokerage/accounts/"  # what production does not document here, it answers with 401
 READS = frozenset({"GET", "DELETE"})  # clients send a body `{}` with these too: it is not looked at
 
 
@@ -78,7 +79,8 @@ class Gateway:
             operation, parts = self._routes.find(request.method, path)
             key = self._authenticate(request, path) if operation.scope else None
         except ApiError as e:
-            return self._delayed(e.response())
+            is_hidden = path.startswith(HIDDEN_ROUTES) and e.status == 404
+            return self._delayed(UNAUTHORIZED if is_hidden else e.response())
         except JwtRefused:
             return self._delayed(UNAUTHORIZED)
         account_id = self.account_of(key)
