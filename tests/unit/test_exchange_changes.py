@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 
 from trading_core.clock import NS
+from trading_core.events import TradePrinted
 from trading_core.local_exchange.config import AccountConfig, ExchangeConfig
 from trading_core.local_exchange.exchange import LocalExchange
 from trading_core.local_exchange.model import (
@@ -143,3 +144,26 @@ def test_a_preview_changes_nothing() -> None:
 
     assert (exchange.balances(ME), exchange.book("BTC-USD", 60)) == before
     assert exchange.orders(ME) == []
+
+
+def test_an_accounts_own_trades_are_in_the_candles_and_the_trade_history() -> None:
+    exchange = make_exchange()
+    exchange.advance(START_NS + 5 * NS)
+    seen: list[TradePrinted] = []
+    for n in range(4):
+        place(exchange, make_order(n, config=OrderConfig.MARKET_IOC, base_size=Decimal("0.2")), OTHER)
+        events = exchange.advance(START_NS + (10 + 20 * n) * NS, ["BTC-USD"])
+        seen += [e for e in events if isinstance(e, TradePrinted)]
+    exchange.advance(START_NS + 180 * NS)
+
+    bar = exchange.candles("BTC-USD", START_NS // NS, START_NS // NS, 60)[0]
+    history = [t for t in exchange.trades("BTC-USD", 2000) if START_NS <= t.ts_ns < START_NS + 60 * NS]
+
+    own = {fill.price for fill in exchange.fills(OTHER)}
+    assert own <= {trade.price for trade in history} | {exchange.fills(OTHER)[0].price}
+    assert {t.trade_id for t in seen if START_NS + 5 * NS <= t.ts_ns < START_NS + 60 * NS} <= {
+        t.trade_id for t in history
+    }
+    assert bar.volume == sum((t.size for t in history), Decimal(0))
+    assert (bar.open, bar.close) == (history[-1].price, history[0].price)
+    assert (bar.low, bar.high) == (min(t.price for t in history), max(t.price for t in history))

@@ -198,6 +198,17 @@ def test_a_snapshot_and_the_changes_after_it_give_the_exchanges_book() -> None:
     assert tuple(mirror.levels(Side.SELL, 60)) == book.asks
 
 
+def test_a_product_that_was_not_followed_for_a_while_gets_a_fresh_snapshot() -> None:
+    exchange = LocalExchange(make_config())
+    exchange.advance(START_NS + 5 * NS, ["BTC-USD"])
+    exchange.advance(START_NS + 900 * NS)
+
+    snapshot = exchange.book_snapshot("BTC-USD")
+
+    best_bid = snapshot.bids[0][0] * exchange.product("BTC-USD").price_increment
+    assert (snapshot.ts_ns, best_bid) == (exchange.now_ns, exchange.book("BTC-USD", 1).bids[0][0])
+
+
 def test_level_2_changes_a_handful_of_levels_an_update() -> None:
     exchange = LocalExchange(make_config())
     events = exchange.advance(START_NS + 60 * NS, ["BTC-USD"], 100_000_000)

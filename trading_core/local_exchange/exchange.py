@@ -10,7 +10,7 @@ from functools import partial
 from trading_core.clock import NS
 from trading_core.errors import ConfigurationError
 from trading_core.events import BookChanged
-from trading_core.local_exchange import checks, history, setup
+from trading_core.local_exchange import checks, setup
 from trading_core.local_exchange.calendar_ny import margin_window
 from trading_core.local_exchange.config import ExchangeConfig
 from trading_core.local_exchange.desk import Desk
@@ -18,6 +18,7 @@ from trading_core.local_exchange.editing import EDITS_KEPT, check_edit, refused
 from trading_core.local_exchange.faults import FaultPlan
 from trading_core.local_exchange.fees import HOUR_NS, FeeBook
 from trading_core.local_exchange.futures import FuturesBook
+from trading_core.local_exchange.history import History
 from trading_core.local_exchange.ids import Ids
 from trading_core.local_exchange.intake import Intake
 from trading_core.local_exchange.ledger import Ledger
@@ -66,6 +67,7 @@ class LocalExchange:
         self.config = config
         self._listings = setup.listings_of(config)
         self._markets = {name: setup.market_of(config, row) for name, row in self._listings.items()}
+        self._history = {name: History(market) for name, market in self._markets.items()}
         products = [row.product for row in self._listings.values()]
         currencies = {p.quote_currency for p in products} | {
             p.base_currency for p in products if p.product_type is ProductType.SPOT
@@ -272,7 +274,8 @@ class LocalExchange:
 
     def product_extras(self, product_id: str) -> dict[str, object]:
         """Return the raw wire members of the product, with live prices, day statistics and funding in place."""
-        return live_members(self._listings[product_id], self._markets, self.now_ns)
+        stats = self.day_stats(product_id)
+        return live_members(self._listings[product_id], self._markets[product_id], stats, self.now_ns)
 
     def book(self, product_id: str, levels: int = 50) -> BookView:
         """Return the best levels of the book now."""
@@ -294,16 +297,15 @@ class LocalExchange:
 
     def trades(self, product_id: str, limit: int = 100) -> list[MarketTrade]:
         """Return the last public trades, newest first; `maker_side` is the wire's `side`."""
-        market = self._markets[product_id]
-        return [history.trade_of(market, row) for row in history.prints_back(market, limit)]
+        return self._history[product_id].trades(limit)
 
     def candles(self, product_id: str, start_s: int, end_s: int, granularity_s: int) -> list[ExchangeCandle]:
         """Return the bars that start in [start_s, end_s], oldest first, up to the open one."""
-        return history.candles(self._markets[product_id], start_s, end_s, granularity_s)
+        return self._history[product_id].candles(start_s, end_s, granularity_s)
 
     def day_stats(self, product_id: str) -> DayStats:
         """Return the trailing 24 hours."""
-        return history.day_stats(self._markets[product_id])
+        return self._history[product_id].day_stats()
 
     def last_price(self, product_id: str) -> Price:
         """Return the price of the last public trade."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import deepcopy
 from decimal import Decimal
 from hashlib import blake2b
 
 from trading_core.clock import iso
-from trading_core.local_exchange import history
 from trading_core.local_exchange.catalogue import Listing
 from trading_core.local_exchange.fees import HOUR_NS
 from trading_core.local_exchange.market import Market
+from trading_core.local_exchange.model import DayStats
 from trading_core.money import plain
 from trading_core.orders import Side
 from trading_core.products import ProductType
@@ -29,11 +28,9 @@ def funding_rate(listing: Listing, hour_ns: int) -> Decimal:
     return base + (int.from_bytes(digest, "big") % 21 - 12) * FUNDING_STEP
 
 
-def live_members(listing: Listing, markets: Mapping[str, Market], now_ns: int) -> dict[str, object]:
+def live_members(listing: Listing, market: Market, stats: DayStats, now_ns: int) -> dict[str, object]:
     """Return the wire's members of the product as they are now."""
-    market = markets[listing.product.product_id]
     tick = market.product.price_increment
-    stats = history.day_stats(market)
     bid, ask = market.best(Side.BUY), market.best(Side.SELL)
     middle = "" if bid is None or ask is None else plain((bid + ask) * tick / 2)
     members = deepcopy(listing.raw)

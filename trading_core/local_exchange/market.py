@@ -73,7 +73,8 @@ class Market:
         self._hits: tuple[tuple[int, int, bool], list[int]] = ((-1, -1, False), [])
         # The last answer of `next_update`: its key, the update found, and how far the search went.
         self._ahead: tuple[tuple[int, bool], int | None, int] = ((-1, False), None, -1)
-        self.own_prints: dict[int, list[Print]] = {}  # every print of an update in which an account traded
+        # By minute and update: every print of an update in which an account traded.
+        self.own_prints: dict[int, dict[int, list[Print]]] = {}
         self._last_own_update = -1
         self._changes = 0
 
@@ -133,7 +134,7 @@ class Market:
         columns = self.tape.minute(minute)
         printed = int(np.flatnonzero(columns.lots[: index + 1])[-1])
         update = max(minute * self.tape.updates_a_minute + printed, self._last_own_update)
-        own = self.own_prints.get(update)
+        own = self.own_prints.get(update // self.tape.updates_a_minute, {}).get(update)
         return own[-1].ticks if own else int(columns.price[printed])
 
     # ── matching ────────────────────────────────────────────────────────────────────────────────
@@ -170,7 +171,8 @@ class Market:
                 self._eat(side, part.ticks, part.lots)
             else:
                 self.queues.reduce(part.maker, part.lots)
-        return self._record([(part.ticks, part.lots, side) for part in walk.slices])
+        rows = [(part.ticks, part.lots, side) for part in walk.slices]
+        return self._record(rows, self._model_print())
 
     def step(self, update: int) -> tuple[list[Slice], list[Print]]:
         """Move to the update; return the fills of resting orders and all prints of the update.
@@ -189,8 +191,7 @@ class Market:
             side = Side.SELL if columns.is_buy[index] else Side.BUY
             self._hit_by_print(side, ticks, lots, fills, prints)
         if fills:
-            self.own_prints[update] = []
-            return fills, self._record(prints)
+            return fills, self._record(prints, [])
         return fills, [Print(update, i, *row) for i, row in enumerate(prints)]
 
     def skip_to(self, update: int) -> None:
@@ -314,11 +315,12 @@ class Market:
         prints.append((order.ticks, lots, order.side))
         self.queues.reduce(order, lots)
 
-    def _record(self, rows: list[tuple[int, int, Side]]) -> list[Print]:
-        """Note the prints of an update in which an account traded, after the model's own one."""
+    def _record(self, rows: list[tuple[int, int, Side]], before: list[Print]) -> list[Print]:
+        """Note the prints of an update in which an account traded, after those that came before."""
         if not rows:
             return []
-        known = self.own_prints.setdefault(self.update, self._model_print())
+        minute = self.own_prints.setdefault(self.update // self.tape.updates_a_minute, {})
+        known = minute.setdefault(self.update, before)
         self._last_own_update = self.update
         added = [Print(self.update, len(known) + i, *row) for i, row in enumerate(rows)]
         known.extend(added)

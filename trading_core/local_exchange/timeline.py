@@ -25,6 +25,7 @@ class Timeline:
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._timer_count = 0
         self._shown: dict[str, tuple[tuple[int, int], dict[int, int], dict[int, int], int]] = {}
+        self._followed: frozenset[str] = frozenset()
         self._stale_from_ns: int | None = None
         self._stale_to_ns: int | None = None
         if faults.stale_from_s is not None:
@@ -45,6 +46,7 @@ class Timeline:
 
     def advance(self, to_ns: int, wanted: Collection[str], book_every_ns: int | None) -> list[ExchangeEvent]:
         """Move to the moment; see LocalExchange.advance."""
+        self._followed = frozenset(wanted)
         every_ns = book_every_ns if book_every_ns is not None and wanted else None
         show_ns = to_ns if every_ns is None else (self.now_ns // every_ns + 1) * every_ns
         is_there = to_ns <= self.now_ns
@@ -76,8 +78,8 @@ class Timeline:
         return limit if found is None else max(self.now_ns, found[0] * found[1].tape.interval_ns)
 
     def snapshot(self, product_id: str) -> BookChanged:
-        """Return the book that was last shown; shows it now if it never was."""
-        if product_id not in self._shown:
+        """Return the book that was last shown, or the present one if the last advance did not follow it."""
+        if product_id not in self._shown or product_id not in self._followed:
             market = self._markets[product_id]
             bids, asks = market.ladder(Side.BUY, SHOWN_LEVELS), market.ladder(Side.SELL, SHOWN_LEVELS)
             self._shown[product_id] = (market.book_version, bids, asks, self.now_ns)
