@@ -26,6 +26,8 @@ def frame_of(name: ArtifactName, rows: list[Row]) -> pd.DataFrame:
     for column in (*NUMBERS[name], *OPTIONAL_NUMBERS.get(name, ())):
         if column in frame:
             frame[column] = pd.to_numeric(frame[column], errors="coerce").astype(float)
+    if {"drift", "is_quiescent"} <= set(frame):  # drift says nothing while a fill is on its way: null then
+        frame["quiet_drift"] = frame["drift"].where(frame["is_quiescent"] == True)  # noqa: E712  # may hold nulls
     if "ts" in frame:
         frame["ts_s"] = [_seconds(value) for value in frame.pop("ts")]
     nested = [c for c in frame if any(isinstance(value, dict | list) for value in frame[c])]

@@ -96,13 +96,14 @@ OURS = {cls.__name__: cls for cls in (ExpectColumnStepsToBeBetween, ExpectBooksT
 
 def validate(run_dir: Path) -> CheckReport:
     """Return the findings of every artifact of the run directory; never raises for what is in the files."""
-    findings = [finding for name in ArtifactName for finding in _check_file(run_dir, name)]
+    findings = [finding for name in ArtifactName for finding in check_file(run_dir, name)]
     return CheckReport(
         engine=f"great_expectations {gx.__version__}", expected=registry(), findings=tuple(findings)
     )
 
 
-def _check_file(run_dir: Path, name: ArtifactName) -> list[Finding]:
+def check_file(run_dir: Path, name: ArtifactName) -> list[Finding]:
+    """Return the findings of one artifact, one for each rule of its suite."""
     path = run_dir / f"{name}.json"
     try:
         size = path.stat().st_size

@@ -11,19 +11,20 @@ import pytest
 
 from checks.findings import Finding
 from checks.suites import registry
-from checks.validate import main, validate
+from checks.validate import check_file, main, validate
 from tests.evidence_runs import make_events, write_run
+from trading_core.artifacts import ArtifactName
 from trading_core.gate.outcomes import Outcome, Reason
 
 SOUND = {Outcome.PASS, Outcome.NOT_APPLICABLE}
 RECONCILIATION, LOGS, SIZED = "reconciliation_history", "execution_logs", "sized_down_events"
 
 
-def findings(folder: Path) -> dict[str, Finding]:
-    """Return the findings of a run directory by criterion."""
-    report = validate(folder)
-    assert (report.unevaluated, report.unknown) == ([], [])
-    return {finding.criterion: finding for finding in report.findings}
+def findings(folder: Path, name: str) -> dict[str, Finding]:
+    """Return the findings of one artifact by criterion: all that the registry has for it."""
+    found = {finding.criterion: finding for finding in check_file(folder, ArtifactName(name))}
+    assert found.keys() == {criterion for criterion in registry() if criterion.startswith(f"{name}.")}
+    return found
 
 
 def edit(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
@@ -36,9 +37,9 @@ def edit(folder: Path, name: str, change: Callable[[dict[str, Any]], object]) ->
 
 def test_a_whole_run_passes_every_check_of_the_registry(tmp_path: Path) -> None:
     write_run(tmp_path)
-    found = findings(tmp_path)
-    assert {c: f.detail for c, f in found.items() if f.outcome not in SOUND} == {}
-    assert found.keys() == set(registry())
+    report = validate(tmp_path)
+    assert {f.criterion: f.detail for f in report.findings if f.outcome not in SOUND} == {}
+    assert (report.unevaluated, report.unknown) == ([], [])
 
 
 EDITS: list[tuple[str, Callable[[dict[str, Any]], object], str, Outcome, Reason]] = [
@@ -91,7 +92,7 @@ def test_an_edited_artifact_is_found(
 ) -> None:
     write_run(tmp_path)
     edit(tmp_path, name, change)
-    finding = findings(tmp_path)[f"{name}.{check}"]
+    finding = findings(tmp_path, name)[f"{name}.{check}"]
     assert (finding.outcome, finding.reason) == (outcome, reason), finding.detail
 
 
@@ -115,14 +116,13 @@ def test_a_file_that_is_no_artifact_passes_no_check(
     write_run(tmp_path)
     path = tmp_path / f"{LOGS}.json"
     path.unlink() if payload is None else path.write_bytes(payload)
-    mine = [finding for c, finding in findings(tmp_path).items() if c.startswith(LOGS)]
-    assert {(f.outcome, f.reason) for f in mine} == {(outcome, reason)}
+    assert {(f.outcome, f.reason) for f in findings(tmp_path, LOGS).values()} == {(outcome, reason)}
 
 
 def test_rows_without_a_single_known_member_pass_no_row_check(tmp_path: Path) -> None:
     write_run(tmp_path)
     edit(tmp_path, RECONCILIATION, lambda d: d.update(rows=[{"x": 1}]))
-    mine = {c: f for c, f in findings(tmp_path).items() if c.startswith(RECONCILIATION)}
+    mine = findings(tmp_path, RECONCILIATION)
     passed = [c for c, f in mine.items() if f.outcome in SOUND]
     assert passed == [f"{RECONCILIATION}.rows"]
 
@@ -130,7 +130,7 @@ def test_rows_without_a_single_known_member_pass_no_row_check(tmp_path: Path) ->
 def test_evidence_is_the_row_of_the_file_with_its_event(tmp_path: Path) -> None:
     write_run(tmp_path)
     edit(tmp_path, RECONCILIATION, lambda d: d["rows"][3].update(drift="0.020000000000000001"))
-    finding = findings(tmp_path)[f"{RECONCILIATION}.drift"]
+    finding = findings(tmp_path, RECONCILIATION)[f"{RECONCILIATION}.drift"]
     rows = json.loads((tmp_path / f"{RECONCILIATION}.json").read_bytes())["rows"]
     assert [(e.row, e.seq, e.values["drift"]) for e in finding.evidence] == [
         (3, rows[3]["seq"], "0.020000000000000001")

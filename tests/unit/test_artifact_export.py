@@ -11,6 +11,7 @@ import pytest
 from tests.evidence_runs import (
     BTC,
     CONTRACT_SIZES,
+    PLAN_FILE,
     START_NS,
     Events,
     RunWriter,
@@ -24,11 +25,14 @@ from trading_core.artifact_export import export
 from trading_core.artifacts import AnswerKind, ArtifactName, to_json
 from trading_core.clock import NS
 from trading_core.gate.criteria import evaluate
+from trading_core.gate.evidence import ComparisonObservation, ExercisedObservation
 from trading_core.gate.outcomes import Outcome, Reason
 from trading_core.gate.result import CriterionResult, GateContext
 from trading_core.metrics.observe import METRICS, observe
 from trading_core.orders import OrderStatus, Purpose, Side
+from trading_core.plan import load_plan
 from trading_core.run import RunContext
+from trading_core.trading_state import TradingState
 
 
 def judge(context: RunContext, events: Events, chain_error: str | None = None) -> dict[str, CriterionResult]:
@@ -250,6 +254,30 @@ def test_stale_minutes_and_an_outage_are_bad_slices(tmp_path: Path) -> None:
     assert seen.kind == "slices"
     assert seen.bad >= 3
     assert seen.longest_gap_s >= 180
+
+
+def test_metrics_against_earlier_runs_carry_their_own_figure(tmp_path: Path) -> None:
+    stage4 = load_plan(PLAN_FILE.parent / "stage4.toml")
+    context = write_run(tmp_path)
+    seen = {o.metric: o for o in observe(stage4, load_run(context), make_events(context.plan))}
+    latency, slippage = seen["latency_vs_baseline"], seen["slippage_vs_baseline"]
+    assert isinstance(latency, ComparisonObservation)
+    assert isinstance(slippage, ComparisonObservation)
+    assert (latency.value, slippage.value) == (Decimal("41.5"), Decimal(0))
+    assert seen["funding_accrued"].problem is Reason.PRECONDITION_FALSE
+    assert seen["cross_asset_correlation"].problem is Reason.PRECONDITION_FALSE
+
+
+@pytest.mark.parametrize(("actor", "was_seen"), [("alice", True), ("engine", False)])
+def test_only_a_person_loosens_the_state(tmp_path: Path, actor: str, was_seen: bool) -> None:
+    context = write_run(tmp_path)
+    events = make_events(context.plan)
+    loosened = ev.StateChanged(ts_ns=events[-1][1].ts_ns, state=TradingState.ACTIVE, reason="again", actor=actor)
+    events.append((len(events) + 1, loosened))
+    stage4 = load_plan(PLAN_FILE.parent / "stage4.toml")
+    seen = next(o for o in observe(stage4, load_run(context), events) if o.metric == "reduce_only_transition")
+    assert isinstance(seen, ExercisedObservation)
+    assert (seen.was_provoked, seen.was_seen) == (True, was_seen)
 
 
 def _fill_with_wrong_fee(run: RunWriter) -> None:

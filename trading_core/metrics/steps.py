@@ -20,6 +20,8 @@ from trading_core.trading_state import TradingState
 CROSSING_REASON = "INVALID_LIMIT_PRICE_POST_ONLY"
 PNL_TOLERANCE = Decimal("0.000001")
 SHOWN_MAX = 20
+# Actors that are no person.
+MACHINES = frozenset({"engine", "session", "guard", "watchdog", "stream", "gate", "pulse", "rehearsal"})
 
 
 class Effect(NamedTuple):
@@ -194,6 +196,22 @@ def margin_window_transitions(view: View) -> ExercisedObservation:
     return ExercisedObservation(
         metric=view.metric, refs=view.evidence.refs(MarginSnapshots), event_seqs=tuple(changes[:SHOWN_MAX]),
         was_provoked=bool(changes), was_seen=bool(changes), detail=f"windows seen: {', '.join(sorted(set(windows)))}",
+    )
+
+
+def reduce_only_transition(view: View) -> ExercisedObservation:
+    """Return whether the state tightened to reduce-only and was loosened again by a person, by name."""
+    view.evidence.get(Timeline)
+    changes = view.facts.of(ev.StateChanged)
+    tight = [seq for seq, e in changes if e.state is TradingState.REDUCE_ONLY and e.actor in MACHINES]
+    loose = [
+        seq for seq, e in changes
+        if tight and seq > tight[0] and e.state is TradingState.ACTIVE and e.actor not in MACHINES
+    ]
+    return ExercisedObservation(
+        metric=view.metric, refs=view.evidence.refs(Timeline), event_seqs=(*tight[:1], *loose[:1]),
+        was_provoked=bool(tight), was_seen=bool(loose),
+        detail=f"tightened {len(tight)} times, loosened by a person {len(loose)} times",
     )
 
 
