@@ -55,10 +55,10 @@ class Desk:
         self.now_ns = config.start_ns
         self.events: list[ExchangeEvent] = []
         self.orders: dict[str, ExchangeOrder] = {}
-        self.fills: list[ExchangeFill] = []
+        self.fills: dict[str, list[ExchangeFill]] = {account_id: [] for account_id in fees}
         self.live: dict[str, dict[str, ExchangeOrder]] = {account_id: {} for account_id in fees}
         self._by_client_id: dict[tuple[str, str], ExchangeOrder] = {}
-        self._seq = 0
+        self._seq = self._fill_count = 0
         self._unseen: deque[int] = deque()  # prices printed that the stops have not been held against
 
     # ── in ──────────────────────────────────────────────────────────────────────────────────────
@@ -241,9 +241,10 @@ class Desk:
             commission=fee,
             liquidity=liquidity,
             ts_ns=self.now_ns,
-            sequence=len(self.fills),
+            sequence=self._fill_count,
         )
-        self.fills.append(fill)
+        self._fill_count += 1
+        self.fills[order.account_id].append(fill)
         self.events.append(FillMade(ts_ns=self.now_ns, account_id=order.account_id, fill=fill))
         self._tell(order)
         if order.status is WireStatus.FILLED:

@@ -211,7 +211,7 @@ class LocalExchange:
 
     def fills(self, account_id: str) -> list[ExchangeFill]:
         """Return all fills of the account, newest first."""
-        return [fill for fill in reversed(self._desk.fills) if fill.account_id == account_id]
+        return self._desk.fills[account_id][::-1]
 
     # ── accounts ────────────────────────────────────────────────────────────────────────────────
     def account_ids(self) -> tuple[str, ...]:
