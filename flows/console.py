@@ -12,7 +12,7 @@ from rich.text import Text
 
 from trading_core.clock import NS
 from trading_core.gate.decide import DecisionRecord
-from trading_core.gate.outcomes import Disposition, Outcome, Verdict
+from trading_core.gate.outcomes import Disposition, Outcome, Reason, Verdict
 from trading_core.gate.result import CriterionResult
 from trading_core.plan import Stage, Tier
 from trading_core.stages.result import Check, CheckStatus, StageResult, StageStatus
@@ -64,7 +64,9 @@ def stage_ended(result: StageResult, console: Console | None = None) -> None:
     out = console or make_console()
     line = Text(f"{_number(result.stage)} {result.stage:<{STAGE_WIDTH}}  ")
     line.append(f"{result.status:<7}", style=STATUS_STYLES[result.status])
-    line.append(f"  {_seconds(result):>7}  {result.summary}")
+    # A failed stage's checks say it in full below: the line itself names only the first.
+    words = result.summary if not result.failed_checks else result.failed_checks[0].name
+    line.append(f"  {_seconds(result):>8}  {words}")
     out.print(line)
     for check in result.checks:
         if check.status is not CheckStatus.PASSED:
@@ -76,6 +78,8 @@ def show_decision(record: DecisionRecord, report_path: Path, console: Console | 
     out = console or make_console()
     out.print()
     out.print(_criteria_table(record))
+    if not_evaluated := [c for c in record.criteria if c.reason is Reason.NOT_EVALUATED]:
+        out.print(_not_evaluated(not_evaluated))
     out.print(_banner(record))
     out.print(Text(f"subject {record.subject_digest[:12]}   level {record.level}   run {record.run_id}", style="dim"))
     # A path is for copying: never cut, never wrapped.
@@ -110,7 +114,8 @@ def _criteria_table(record: DecisionRecord) -> Table:
     table.add_column("outcome", width=14)
     table.add_column("observed, needed", ratio=8)
     waived = {use.waiver.criterion for use in record.waivers if use.is_applied}
-    for result in sorted(record.criteria, key=_reading_order):
+    shown = (c for c in record.criteria if c.reason is not Reason.NOT_EVALUATED)
+    for result in sorted(shown, key=_reading_order):
         table.add_row(
             Text(result.tier),
             Text(result.title),
@@ -118,6 +123,12 @@ def _criteria_table(record: DecisionRecord) -> Table:
             _reason_text(result),
         )
     return table
+
+
+def _not_evaluated(results: list[CriterionResult]) -> Text:
+    """Return one paragraph for all criteria that no stage came to: no data, and so no pass."""
+    names = ", ".join(c.title for c in sorted(results, key=_reading_order))
+    return Text(f"not evaluated, and so not passed ({len(results)}): {names}", style="red")
 
 
 def _reading_order(result: CriterionResult) -> tuple[int, int, int, str]:
@@ -139,7 +150,7 @@ def _banner(record: DecisionRecord) -> Panel:
     body = Text(record.headline)
     for guardrail in record.guardrails:
         if guardrail.is_latched:
-            body.append(f"\nguardrail {guardrail.name} latched {guardrail.detail}".rstrip(), style="red")
+            body.append(f"\nguardrail {guardrail.name} latched: {guardrail.detail}".rstrip(), style="red")
     if record.approval_problem:
         body.append(f"\napprovals: {record.approval_problem}")
     if record.authorises is not None:

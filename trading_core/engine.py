@@ -34,6 +34,7 @@ class Engine:
         self.failures: Counter[str] = Counter()
         self.rejections_in_a_row = 0
         self.unexpected_rejections = 0
+        self.last_rejection = ""
         self.fees: ev.FeeTierRead | None = None
         self.margin_level = ""
         self.drift = Decimal(0)
@@ -128,6 +129,7 @@ class Engine:
                 orders.withheld(event)
 
     def _count_rejection(self, event: ev.OrderRejected) -> None:
+        self.last_rejection = event.reason
         if not event.is_expected:
             self.unexpected_rejections += 1
             self.rejections_in_a_row += 1
@@ -216,7 +218,8 @@ class Engine:
             desk.decisions.commands.append(SaveArtifacts())
         for trip in self.guardrails.evaluate(self):
             desk.record(trip)
-            desk.tighten(trip.state, f"guardrail {trip.name}: {trip.observed} (limit {trip.limit})")
+            words = f"{trip.observed} (limit {trip.limit}) {trip.detail}".rstrip()
+            desk.tighten(trip.state, f"guardrail {trip.name}: {words}")
 
     def _roll_day(self) -> None:
         day = self.desk.now_ns // DAY_NS

@@ -264,6 +264,7 @@ class GuardrailTripped(Event, frozen=True, kw_only=True, tag=True):
     observed: str
     limit: str
     state: TradingState
+    detail: str = ""  # what the figure counts, such as the last rejection's reason
 
 
 class GuardrailWatched(Event, frozen=True, kw_only=True, tag=True):

@@ -58,6 +58,7 @@ class Guardrails:
                     observed=plain(observed),
                     limit=plain(guardrail.limit),
                     state=guardrail.tightens_to,
+                    detail=describe(guardrail.metric, engine),
                 )
                 self.latched[guardrail.name] = trip
                 yield trip
@@ -75,6 +76,16 @@ class Guardrails:
             )
             for g in self._guardrails
         ]
+
+
+def describe(metric: GuardrailMetric, engine: Engine) -> str:
+    """Return what stands behind the figure, where that is more than the figure itself."""
+    if metric in ("unexpected_rejections", "consecutive_rejections"):
+        return f"the venue's last reason: {engine.last_rejection}"
+    if metric == "staleness_s":
+        ages = {p: engine.desk.staleness_s(p) or ZERO for p in engine.desk.products}
+        return f"stale: {max(ages, key=lambda product_id: ages[product_id])}"
+    return ""
 
 
 def read_metric(metric: GuardrailMetric, engine: Engine) -> Decimal | None:

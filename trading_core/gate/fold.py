@@ -85,7 +85,8 @@ def _rule_1_guardrail(ballot: Ballot) -> Folded | None:
     if not ballot.latched:
         return None
     first = min(ballot.latched, key=lambda g: g.name)
-    figures = first.detail if first.worst is None else f"{text(first.worst)} (limit {text(first.limit)})"
+    by_figure = "" if first.worst is None else f"{text(first.worst)} (limit {text(first.limit)})"
+    figures = first.detail or by_figure
     words = f"guardrail {first.name} latched" + (f": {figures}" if figures else "")
     return _no_go(Disposition.ROLLBACK, 1, words)
 

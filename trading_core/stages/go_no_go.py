@@ -129,9 +129,13 @@ def _status(
         longest_gap_s=watched.longest_gap_s if watched else None,
         worst=watched.worst if watched else None,
         limit=watched.limit if watched else None,
-        detail="" if tripped is None else f"{tripped[1].observed} (limit {tripped[1].limit})",
+        detail="" if tripped is None else _words(tripped[1]),
         event_seqs=() if tripped is None else (tripped[0],),
     )
+
+
+def _words(trip: GuardrailTripped) -> str:
+    return f"{trip.observed} (limit {trip.limit}){'; ' + trip.detail if trip.detail else ''}"
 
 
 def _observations(stages: Sequence[StageResult], manifest: Manifest) -> list[Observation]:
@@ -148,5 +152,5 @@ def _result_of(record: DecisionRecord, now_ns: int) -> StageResult:
     """Return the stage's own result: it has passed when a decision was made, whatever the verdict."""
     return StageResult(
         stage=Stage.GO_NO_GO, status=StageStatus.PASSED, started_ns=now_ns, ended_ns=now_ns,
-        summary=f"{record.verdict}: {record.headline}",
+        summary=record.headline,
     )

@@ -69,7 +69,7 @@ def _result(engine: Engine, session: Session, failure: str, started_ns: int, end
     checks.append(
         Check(
             name="guardrails", status=_status(not trips),
-            observed="; ".join(f"{t.name}: {t.observed} (limit {t.limit})" for t in trips) or "none latched",
+            observed="; ".join(f"{t.name}: {t.observed} (limit {t.limit}) {t.detail}".rstrip() for t in trips) or "none latched",
             needed="no guardrail latches", remedy="" if not trips else "find the cause before another attempt",
         )
     )
