@@ -113,7 +113,7 @@ def line_chart(
         return no_data(label, why_empty)
     moments = [ts for s in drawn for ts, _ in s.points]
     x = Scale(min(moments), max(max(moments), min(moments) + 1), LEFT, WIDTH - RIGHT)
-    marks, kept, off = _y_axis(drawn, limits, from_zero=from_zero)
+    marks, kept, off = _y_axis(drawn, limits, from_zero=from_zero, step_min=1.0 if unit.is_log else 0.0)
     y = Scale(marks[0], marks[-1], HEIGHT - BOTTOM, TOP)
     below = _count_axis(x, counted) if counted else _time_axis(x)
     parts = [_bands(bands, x), _grid(marks, y, unit), below]
@@ -126,7 +126,7 @@ def line_chart(
 
 
 def _y_axis(
-    series: Sequence[Series], limits: Sequence[Limit], *, from_zero: bool
+    series: Sequence[Series], limits: Sequence[Limit], *, from_zero: bool, step_min: float
 ) -> tuple[list[float], list[Limit], list[Limit]]:
     values = finite(v for s in series for _, v in s.points)
     low, high = min(values), max(values)
@@ -135,7 +135,7 @@ def _y_axis(
     span = high - low
     kept = [li for li in limits if li.always or (span and low - 3 * span <= li.value <= high + 3 * span)]
     low, high = min([low, *(li.value for li in kept)]), max([high, *(li.value for li in kept)])
-    return ticks(low, high), kept, [li for li in limits if li not in kept]
+    return ticks(low, high, step_min=step_min), kept, [li for li in limits if li not in kept]
 
 
 def across(y: float, css: str = "grid", left: float = LEFT, right: float = WIDTH - RIGHT) -> Markup:

@@ -57,12 +57,12 @@ def finite(values: Iterable[float | None]) -> list[float]:
     return [v for v in values if v is not None and math.isfinite(v)]
 
 
-def ticks(low: float, high: float, count: int = 5) -> list[float]:
-    """Return about `count` round values that span low to high."""
+def ticks(low: float, high: float, count: int = 5, step_min: float = 0.0) -> list[float]:
+    """Return about `count` round values that span low to high, at least `step_min` apart."""
     if high <= low:
         pad = abs(low) * 0.1 or 1.0
         low, high = low - pad, high + pad
-    step = _round_step((high - low) / max(1, count - 1))
+    step = max(step_min, _round_step((high - low) / max(1, count - 1)))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [i * step for i in range(first, last + 1)]
 

@@ -15,14 +15,13 @@ from checks.charts_bars import Bar, Lane, Mark, Moment, bar_chart, histogram, ti
 from checks.charts_scale import BPS, MILLISECONDS, PERCENT, POWER_OF_TEN, SECONDS, USD, Point, Unit, span_text
 from checks.report_figures import drawdown, e_path, highest, latencies_ms, lowest, quantile, windows, with_holes
 from checks.report_load import RunFiles
-from checks.report_view import drift_limit, latency_target
+from checks.report_view import ACCEPTANCE_METRICS, drift_limit, latency_target
 from trading_core.artifacts import LiquidityRow, ReconciliationRow, RefusedBy, TimelineRow
 from trading_core.clock import MINUTE_NS, NS
 from trading_core.gate.result import text
 from trading_core.gate.statistics import e_threshold
 from trading_core.plan import Criterion, Kind, Tier
 
-ACCEPTANCE_METRICS = ("order_acceptance", "order_rejected_share")  # both count an accepted order as a success
 LOG10_FLOOR = -3.0  # below this an e-process says "no" in any case
 MINUTES_SHOWN_MAX = 180  # longer days show the highest of each bucket, so that lines of several symbols stay apart
 NO_SNAPSHOT = "no snapshot was taken"
@@ -152,9 +151,11 @@ def _margin(run: RunFiles) -> ChartBox:
     if run.plan is not None:
         limit = float(run.plan.risk.margin_utilization_max)
         limits.append(Limit(limit, f"limit {PERCENT.text(limit)}"))
+        peak = max((float(r.margin_utilization) for r in rows), default=0.0)
+        alerts = [t for t in run.plan.thresholds if t.metric == "margin_utilization" and float(t.limit) != limit]
         limits += [
-            Limit(float(t.limit), f"{t.name} {PERCENT.text(float(t.limit))}", always=False)
-            for t in run.plan.thresholds if t.metric == "margin_utilization" and float(t.limit) != limit
+            Limit(float(t.limit), f"{t.severity.lower()} {PERCENT.text(float(t.limit))}")
+            for t in alerts if float(t.limit) < 2 * peak
         ]
     found = windows(rows)
     bands = [Band(start, end, name) for start, end, name in found if name != "INTRADAY" or len(found) == 1]

@@ -175,7 +175,7 @@ def needed(kind: Kind, planned: Criterion | None, threshold: Decimal | None) -> 
 def _link_words(result: CriterionResult) -> str:
     if result.event_seqs:
         return f"{len(result.event_seqs):,} events" if len(result.event_seqs) > 1 else f"event {result.event_seqs[0]}"
-    return ", ".join(ref.artifact for ref in result.refs[:2])
+    return ", ".join(ref.artifact.removeprefix("stages/").replace("_", " ") for ref in result.refs[:2])
 
 
 def evidence(run: RunFiles) -> list[EvidenceBlock]:

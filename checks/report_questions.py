@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from checks.report_figures import windows
 from checks.report_load import RunFiles
-from checks.report_view import criterion_of, drift_limit
+from checks.report_view import acceptance_of, drift_limit
 from checks.report_words import OUTCOME_WORDS, anchor, share
 from trading_core.artifacts import AnswerKind
 from trading_core.clock import to_datetime
@@ -17,6 +17,7 @@ from trading_core.gate.outcomes import Outcome
 from trading_core.gate.result import CriterionResult
 from trading_core.gate.statistics import clopper_pearson
 from trading_core.orders import OrderType
+from trading_core.plan import Tier
 
 NOT_EVALUATED = "Not evaluated."
 TRANSITIONS_SHOWN = 6
@@ -114,9 +115,10 @@ def _acceptance(run: RunFiles) -> Answer:
         f"{totals.accepted:,} of {n:,} orders sent, 95% interval {share(bounds.lower)} to {share(bounds.upper)}. "
         f"We denied {totals.denied:,} ourselves; {placed} of {totals.signals:,} signals became an accepted order."
     )
-    found = criterion_of(run, "order_acceptance")
-    css = "mute" if found is None else _css(found.outcome)
-    return Answer(asked, f"{share(Decimal(totals.accepted) / n)}.", detail, css, _link(run, "order_acceptance"))
+    found = acceptance_of(run)
+    css = "mute" if found is None or found.tier is Tier.NICE else _css(found.outcome)
+    link = f"#{anchor('evidence', found.name)}" if found else ""
+    return Answer(asked, f"{share(Decimal(totals.accepted) / n)}.", detail, css, link)
 
 
 def _by_criterion(asked: str, judged: CriterionResult, detail: str) -> Answer:

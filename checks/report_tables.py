@@ -18,6 +18,7 @@ from trading_core.stages.result import Check, CheckStatus
 TIMELINE_ROWS_MAX = 200
 FINDINGS_MAX = 60
 ROWS_SHOWN = 3
+ROW_CHARACTERS_MAX = 180  # checks.json has the rest
 FINE = (Outcome.PASS, Outcome.NOT_APPLICABLE)
 FINDING_HEADS = ("Data check", "Artifact", "Tier", "Result", "Rows", "Detail")
 
@@ -159,16 +160,28 @@ def broken_findings(run: RunFiles) -> Table:
 
 
 def findings(run: RunFiles) -> Table:
-    """Return the data checks that passed; those that did not stand further up."""
+    """Return the data checks that passed, a row for each artifact; those that did not stand further up."""
     found = [f for f in (run.checks.findings if run.checks else ()) if f.outcome in FINE]
-    rows = tuple(_finding_row(f) for f in found)
-    return Table("Data checks on the artifacts", FINDING_HEADS, rows, "No data check passed, or none was made.")
+    passed: dict[str, list[Finding]] = {}
+    for f in found:
+        passed.setdefault(f.artifact, []).append(f)
+    rows = tuple(
+        (
+            Cell(name, "strong"), Cell(f"{OUTCOME_SIGNS[Outcome.PASS]} {len(group):,} passed", "good"),
+            _num(f"{max(f.rows_checked for f in group):,}"), Cell("; ".join(f.title for f in group)),
+        )
+        for name, group in sorted(passed.items())
+    )
+    heads = ("Artifact", "Result", "Rows", "What was checked")
+    return Table("Data checks that passed", heads, rows, "No data check passed, or none was made.")
 
 
 def _finding_row(f: Finding) -> tuple[Cell, ...]:
     result = Cell(f"{OUTCOME_SIGNS[f.outcome]} {OUTCOME_WORDS[f.outcome]}", OUTCOME_CSS[f.outcome])
-    rows = f"{f.rows_broken:,} of {f.rows_checked:,}" if f.rows_broken else f"{f.rows_checked:,}"
-    evidence = "; ".join(_row_words(e) for e in f.evidence[:ROWS_SHOWN])
+    whole = f" of {f.rows_checked:,}" if f.rows_checked else ""
+    rows = f"{f.rows_broken:,}{whole}" if f.rows_broken else f"{f.rows_checked:,}"
+    told = [e for e in f.evidence if e.values.get("detail", "") not in f.detail or "detail" not in e.values]
+    evidence = "; ".join(_row_words(e) for e in told[:ROWS_SHOWN])
     reason = f"{f.reason.value}: " if f.outcome is not Outcome.PASS else ""
     detail = f"{reason}{f.detail}" + (f" ({evidence})" if evidence and f.outcome is not Outcome.PASS else "")
     return (Cell(f.title, "strong"), Cell(f.artifact), Cell(f.tier.value), result, _num(rows), Cell(detail))
@@ -176,7 +189,8 @@ def _finding_row(f: Finding) -> tuple[Cell, ...]:
 
 def _row_words(e: EvidenceRow) -> str:
     event = "" if e.seq is None else f", event {e.seq}"
-    return f"row {e.row}{event}: " + ", ".join(f"{name} {value}" for name, value in e.values.items())
+    words = f"row {e.row}{event}: " + ", ".join(f"{name} {value}" for name, value in e.values.items())
+    return words if len(words) <= ROW_CHARACTERS_MAX else f"{words[:ROW_CHARACTERS_MAX]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def _unevaluated_row(name: str) -> tuple[Cell, ...]:
@@ -193,7 +207,7 @@ def timeline(run: RunFiles) -> Table:
     shown = rows if len(rows) <= TIMELINE_ROWS_MAX else grave[:TIMELINE_ROWS_MAX]
     cells = tuple(
         (
-            Cell(moment_text(r.ts), "code"), _severity(r.severity),
+            Cell(moment_text(r.ts), "code when"), _severity(r.severity),
             Cell(r.kind.replace("_", " ")), Cell(r.name, "strong"), Cell(r.detail), Cell(str(r.seq), "num"),
         )
         for r in shown

@@ -26,6 +26,8 @@ from trading_core.gate.statistics import clopper_pearson
 from trading_core.plan import Kind, Stage, Tier
 from trading_core.stages.result import StageStatus
 
+ACCEPTANCE_METRICS = ("order_acceptance", "order_rejected_share")  # both count an accepted order as a success
+
 
 @dataclass(frozen=True)
 class Banner:
@@ -88,8 +90,7 @@ def _sentence(record: DecisionRecord) -> str:
     words = record.headline
     for prefix in (f"NO-GO ({record.disposition}): ", f"{record.verdict}: "):
         words = words.removeprefix(prefix)
-    words = words[:1].upper() + words[1:]
-    return words if words.endswith(".") else f"{words}."
+    return _as_sentence(words)
 
 
 def _next_steps(run: RunFiles, record: DecisionRecord) -> tuple[str, ...]:
@@ -115,8 +116,12 @@ def _next_steps(run: RunFiles, record: DecisionRecord) -> tuple[str, ...]:
 
 
 def _remedies(run: RunFiles) -> tuple[str, ...]:
-    failed = (c for stage in run.stages.values() for c in stage.failed_checks if c.remedy)
-    return tuple(c.remedy for c in failed)[:3]
+    remedies = (c.remedy for stage in run.stages.values() for c in stage.failed_checks if c.remedy)
+    return tuple(_as_sentence(words) for words in dict.fromkeys(remedies))[:3]
+
+
+def _as_sentence(words: str) -> str:
+    return words[:1].upper() + words[1:].rstrip(".") + "."
 
 
 def _context(run: RunFiles) -> str:
@@ -167,7 +172,7 @@ def _acceptance(run: RunFiles) -> Tile:
     if n == 0:
         return Tile("Acceptance", NONE, "no order was answered")
     low = share(clopper_pearson(totals.accepted, n).lower)
-    found = criterion_of(run, "order_acceptance")
+    found = acceptance_of(run)
     css = "bad" if found is not None and found.outcome is Outcome.FAIL else ""
     return Tile("Acceptance", share(Decimal(totals.accepted) / n), f"of {n:,} orders; at least {low} (95% bound)", css)
 
@@ -217,6 +222,12 @@ def criterion_of(run: RunFiles, metric: str) -> CriterionResult | None:
     return next((c for c in run.decision.criteria if c.metric == metric), None) if run.decision else None
 
 
+def acceptance_of(run: RunFiles) -> CriterionResult | None:
+    """Return the strictest criterion about accepted orders: a must before a nice-to-have."""
+    found = [c for c in (run.decision.criteria if run.decision else ()) if c.metric in ACCEPTANCE_METRICS]
+    return min(found, key=lambda c: list(Tier).index(c.tier), default=None)
+
+
 def latency_target(run: RunFiles) -> float | None:
     """Return the plan's limit for placing an order, in milliseconds."""
     limits = [c.quantile_limit for c in (run.plan.criteria if run.plan else ()) if c.kind is Kind.LATENCY_QUANTILE]
@@ -241,7 +252,8 @@ def stages(run: RunFiles) -> list[StageBox]:
             boxes.append(replace(_box(stage, status, words, "", ""), status=run.decision.verdict.value))
         elif result is not None:
             passed = sum(c.status.value == "PASSED" for c in result.checks)
-            counts = f"{passed} of {len(result.checks)} checks passed" if result.checks else ""
+            is_said = not result.checks or "check" in result.summary
+            counts = "" if is_said else f"{passed} of {len(result.checks)} checks passed"
             duration = span_text(max(0, result.ended_ns - result.started_ns) / NS)
             boxes.append(_box(stage, result.status, result.summary, duration, counts))
         elif stage in summaries:
