@@ -121,6 +121,7 @@ def test_clock_of_the_venue_is_off(offset_ms: int) -> None:
 def test_members_vanish_and_appear() -> None:
     plan = FaultPlan(removed_members=("success_response", "price"), added_members=("order_id_v2",))
     with running_venue(faults=plan) as venue:
+        venue.is_conformant = False
         answer = venue.send("POST", f"{BASE}/orders", order("drift")).json()
         product = venue.get(f"{BASE}/market/products/BTC-USD").json()
     assert answer["success"] is True

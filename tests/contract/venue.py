@@ -60,6 +60,7 @@ class Venue:
         self.keys = keys
         self.ready = server.ready
         self.url = f"http://{server.ready.rest_host}"
+        self.is_conformant = True  # a test of schema drift switches the check off
 
     def signer(self, kind: KeyKind = KeyKind.ES256) -> TokenSigner:
         """Return what signs with the venue's key of that kind."""
@@ -80,13 +81,14 @@ class Venue:
 
     def get(self, path: str, **kwargs: Any) -> requests.Response:
         """Send an unsigned GET."""
-        return requests.get(self.url + path, timeout=10, **kwargs)
+        return self._checked(requests.get(self.url + path, timeout=10, **kwargs), path)
 
     def send(self, method: str, path: str, body: bytes = b"", **kwargs: Any) -> requests.Response:
         """Send a signed request with a raw body."""
         token = self.signer().rest_token(method, self.ready.rest_host, path)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **kwargs.pop("headers", {})}
-        return requests.request(method, self.url + path, data=body, headers=headers, timeout=10, **kwargs)
+        answer = requests.request(method, self.url + path, data=body, headers=headers, timeout=10, **kwargs)
+        return self._checked(answer, path)
 
     def faults(self, **plan: Any) -> None:
         """Put a fault plan in force over the control route; none makes the venue healthy."""
@@ -104,6 +106,15 @@ class Venue:
         url = self.ready.ws_user_url if is_user_host else self.ready.ws_url
         with connect(url, max_size=None, close_timeout=1) as connection:
             yield Socket(connection, self.signer())
+
+    def _checked(self, answer: requests.Response, path: str) -> requests.Response:
+        """Return the answer once it was held against the contract, if it is one of the venue's and JSON."""
+        is_json = answer.headers.get("content-type", "").startswith("application/json")
+        if self.is_conformant and is_json and path.startswith(BASE):
+            method = answer.request.method or "GET"
+            problems = body_problems(method, path, answer.status_code, answer.json())
+            assert problems == [], (method, path, problems[:5])
+        return answer
 
     def _mounted(self, client: Any) -> Any:
         client.session.mount("https://127.0.0.1:", LoopbackAdapter())

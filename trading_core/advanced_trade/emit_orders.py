@@ -116,6 +116,7 @@ def order_values(order: ExchangeOrder, product: Product, owner: Owner) -> dict[s
     """Return the values of schema `Order`."""
     request = order.request
     return {
+        **_fill_figures(order),
         "order_id": order.order_id,
         "product_id": request.product_id,
         "user_id": owner.user_id,
@@ -125,37 +126,42 @@ def order_values(order: ExchangeOrder, product: Product, owner: Owner) -> dict[s
         "status": order.status,
         "time_in_force": request.config.wire_time_in_force,
         "created_time": order.created_ns,
-        "completion_percentage": _percent(order),
-        "filled_size": order.filled_size,
-        "average_filled_price": order.average_filled_price,
-        "number_of_fills": str(order.number_of_fills),
-        "filled_value": order.filled_value,
         "pending_cancel": order.pending_cancel,
         "size_in_quote": request.quote_size is not None,
-        "total_fees": order.total_fees,
-        "total_value_after_fees": _value_after_fees(order),
         "trigger_status": order.trigger_status,
         "order_type": "LIQUIDATION" if order.is_liquidation else request.config.wire_order_type,
         "reject_reason": order.reject_reason,
         "reject_message": order.reject_message,
         "cancel_message": order.cancel_message,
-        "settled": not order.status.is_live and order.filled_size > 0,
         "product_type": product.product_type,
         "order_placement_source": "RETAIL_ADVANCED",
         "outstanding_hold_amount": order.hold,
         "is_liquidation": order.is_liquidation,
-        "last_fill_time": order.last_fill_ns,
         "edit_history": [
             {"price": e.price, "size": e.size, "replace_accept_timestamp": e.accepted_ns} for e in order.edits[-5:]
         ],
         "leverage": request.leverage,
         "margin_type": request.margin_type or None,
         "retail_portfolio_id": owner.portfolio_id,
+        "last_update_time": order.updated_ns,
+    }
+
+
+def _fill_figures(order: ExchangeOrder) -> dict[str, Any]:
+    """Return how far the order was filled, at which price and cost."""
+    return {
+        "completion_percentage": _percent(order),
+        "filled_size": order.filled_size,
+        "average_filled_price": order.average_filled_price,
+        "number_of_fills": str(order.number_of_fills),
+        "filled_value": order.filled_value,
+        "total_fees": order.total_fees,
+        "total_value_after_fees": _value_after_fees(order),
+        "settled": not order.status.is_live and order.filled_size > 0,
+        "last_fill_time": order.last_fill_ns,
         "commission_detail_total": {"total_commission": order.total_fees, "client_commission": order.total_fees},
         "workable_size": order.leaves_size,
         "workable_size_completion_pct": _percent(order),
-        "displayed_order_config": "UNKNOWN_DISPLAYED_ORDER_CONFIG",
-        "last_update_time": order.updated_ns,
     }
 
 
