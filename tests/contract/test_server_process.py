@@ -47,12 +47,16 @@ class Launcher:
 
     def start(self, **changes: Any) -> subprocess.Popen[str]:
         """Start a server; its ready line comes on stdout unless a ready file is named."""
+        return self.run(self.configure(**changes))
+
+    def configure(self, **changes: Any) -> Path:
+        """Write a configuration file and return its path."""
         config = ServeConfig(
             exchange=ExchangeConfig(start_ns=wall_now_ns()), keys_file=self.folder / "keys.json", **changes
         )
         path = self.folder / "serve.json"
         path.write_text(config.model_dump_json())
-        return self.run(path)
+        return path
 
     def run(self, path: Path) -> subprocess.Popen[str]:
         """Start a server with this configuration file."""
@@ -113,6 +117,29 @@ def test_server_ends_when_its_parent_ends(launcher: Launcher) -> None:
     parent.kill()
     parent.communicate()
     assert process.wait(WITHIN_S) == 0
+
+
+def test_server_ends_when_the_process_that_started_it_is_killed(launcher: Launcher, tmp_path: Path) -> None:
+    launch = (
+        "import os, subprocess, sys; path = sys.argv[1]; text = open(path).read();"
+        "open(path, 'w').write(text.replace('\"parent_pid\":0', f'\"parent_pid\":{os.getpid()}'));"
+        "subprocess.Popen([sys.executable, '-m', 'trading_core.advanced_trade.server', path]); input()"
+    )
+    path = launcher.configure(ready_file=tmp_path / "ready.json")
+    starter = subprocess.Popen([sys.executable, "-c", launch, str(path)], stdin=subprocess.PIPE)
+    assert wait_for((tmp_path / "ready.json").exists)
+    pid = json.loads((tmp_path / "ready.json").read_text())["pid"]
+    starter.kill()
+    assert wait_for(lambda: not Path(f"/proc/{pid}").exists() or "Z" in stat_of(pid))
+    starter.communicate()
+
+
+def stat_of(pid: int) -> str:
+    """Return the state letter of a process; it may vanish while we look."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return "Z"
 
 
 def test_busy_port_is_a_sentence_and_exit_code_2(launcher: Launcher) -> None:

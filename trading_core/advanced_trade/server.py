@@ -181,7 +181,8 @@ def _end_at_eof(is_over: asyncio.Event) -> None:
 
 
 async def _watch_parent(pid: int, is_over: asyncio.Event) -> None:
-    while _is_alive(pid):
+    is_child = os.getppid() == pid  # then a dead parent shows at once, even if nobody has reaped it yet
+    while os.getppid() == pid if is_child else _is_alive(pid):
         await asyncio.sleep(PARENT_CHECK_S)
     log.warning("parent_ended", extra={"pid": pid})
     is_over.set()
