@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from checks.charts_scale import moment_text
@@ -182,12 +182,14 @@ def evidence(run: RunFiles) -> list[EvidenceBlock]:
     """Return one block for each criterion that has evidence, with the first of its events in words."""
     results = [c for c in (run.decision.criteria if run.decision else ()) if c.refs or c.event_seqs]
     wanted = {seq for c in results for seq in c.event_seqs[:EVENTS_SHOWN]}
-    known = {seq: row for seq, row in _events(run) if seq in wanted}
+    window = run.window()
+    today = "" if window is None else moment_text(window[0])[: -len("00:00:00")]
+    known = {seq: replace(row, when=row.when.removeprefix(today)) for seq, row in _events(run) if seq in wanted}
     return [
         EvidenceBlock(
             anchor=anchor("evidence", c.name),
             title=c.title,
-            artifacts=tuple((r.artifact, f"{r.rows:,}", r.sha256, _window(r)) for r in c.refs),
+            artifacts=tuple((r.artifact, f"{r.rows:,}", r.sha256, _window(r, window)) for r in c.refs),
             events=tuple(known.get(s, EventRow(s, "", "in the event store")) for s in c.event_seqs[:EVENTS_SHOWN]),
             more=max(0, len(c.event_seqs) - EVENTS_SHOWN),
         )
@@ -195,20 +197,23 @@ def evidence(run: RunFiles) -> list[EvidenceBlock]:
     ]
 
 
-def _window(ref: EvidenceRef) -> str:
-    return f"{moment_text(ref.window_start_ns)} to {moment_text(ref.window_end_ns)}"
+def _window(ref: EvidenceRef, of_run: tuple[int, int] | None) -> str:
+    """Return the window of an artifact; nothing if it is the run's, which stands at the top of the page."""
+    if (ref.window_start_ns, ref.window_end_ns) == of_run:
+        return ""
+    return f"{moment_text(ref.window_start_ns)} to {moment_text(ref.window_end_ns)} UTC"
 
 
 def _events(run: RunFiles) -> Iterator[tuple[int, EventRow]]:
     for trace in run.logs.rows if run.logs else ():
         yield from _trace_events(trace)
     for book in run.books.rows if run.books else ():
-        words = f"snapshot: equity ${book.equity:,.2f}, drift ${book.drift}"
+        words = f"snapshot: equity ${book.equity:,.2f}, drift ${text(book.drift)}"
         yield book.seq, EventRow(book.seq, moment_text(book.ts), words)
     for cut in run.cuts.rows if run.cuts else ():
         words = (
             f"sized down {cut.product_id}: {cut.original_size} to {cut.adjusted_size} by {cut.limit_name}, "
-            f"spread {cut.spread_bps} bps"
+            f"spread {text(cut.spread_bps)} bps"
         )
         yield cut.seq, EventRow(cut.seq, moment_text(cut.ts), words)
     for refusal in run.refusals.rows if run.refusals else ():
@@ -232,7 +237,7 @@ def _trace_events(t: Trace) -> Iterator[tuple[int, EventRow]]:
     for report in t.reports:
         yield report.seq, EventRow(report.seq, moment_text(report.ts), f"reported {report.status}: {what}")
     for fill in t.fills:
-        words = f"fill {fill.side} {fill.size} {fill.product_id} at {fill.price}, fee {fill.commission}"
+        words = f"fill {fill.side} {fill.size} {fill.product_id} at {fill.price}, fee ${text(fill.commission)}"
         yield fill.seq, EventRow(fill.seq, moment_text(fill.ts), words)
     for cancel in t.cancels:
         yield cancel.seq, EventRow(cancel.seq, moment_text(cancel.ts), f"cancel asked for ({cancel.cause}): {what}")

@@ -55,9 +55,11 @@ def test_the_page_needs_nothing_from_outside_and_forbids_it(go_run: Path) -> Non
 
 def test_every_link_leads_to_a_place_on_the_page(go_run: Path) -> None:
     html = html_of(go_run)
+    assert html.count("<nav") == 1
     ids = re.findall(r'\sid="([^"]+)"', html)
     links = set(re.findall(r'href="#([^"]+)"', html))
-    assert len(links) > 4
+    assert len(links) > 8
+    assert len(ids) == len(set(ids))
     assert links <= set(ids)
 
 
