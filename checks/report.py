@@ -24,6 +24,7 @@ from checks.report_questions import questions
 from checks.report_tables import (
     Table,
     broken_findings,
+    broken_guardrails,
     failed_checks,
     files,
     findings,
@@ -47,7 +48,7 @@ NO_BANNER = Banner(
     run_id="", sentence="The decision could not be shown. Nothing is authorised.",
 )
 TABLES: dict[str, tuple[Callable[[RunFiles], Table], ...]] = {
-    "early": (failed_checks, broken_findings),
+    "early": (broken_guardrails, failed_checks, broken_findings),
     "tables": (steps, symbols, guardrails),
     "late": (findings, timeline),
     "provenance": (provenance, files),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from checks.charts_scale import BPS, NUMBER, PERCENT, SECONDS, USD, moment_text
@@ -10,6 +10,7 @@ from checks.findings import EvidenceRow, Finding
 from checks.report_figures import by_symbol
 from checks.report_load import RunFiles
 from checks.report_words import CHECK_SIGNS, NONE, OUTCOME_CSS, OUTCOME_SIGNS, OUTCOME_WORDS, STAGE_NAMES
+from trading_core.gate.fold import GuardrailStatus
 from trading_core.gate.outcomes import Outcome
 from trading_core.gate.result import text
 from trading_core.plan import Stage, Tier
@@ -20,6 +21,7 @@ FINDINGS_MAX = 60
 ROWS_SHOWN = 3
 ROW_CHARACTERS_MAX = 180  # checks.json has the rest
 FINE = (Outcome.PASS, Outcome.NOT_APPLICABLE)
+GUARDRAIL_HEADS = ("Guardrail", "Result", "Worst", "Limit", "Looked at", "Longest gap", "Detail")
 FINDING_HEADS = ("Data check", "Artifact", "Tier", "Result", "Rows", "Detail")
 
 
@@ -129,11 +131,22 @@ def _or_none(value: float | None, words: Callable[[float], str]) -> str:
     return NONE if value is None else words(value)
 
 
+def broken_guardrails(run: RunFiles) -> Table:
+    """Return the guardrails that latched or were not watched often enough."""
+    found = [g for g in (run.decision.guardrails if run.decision else ()) if g.is_latched or not g.was_watched]
+    return Table("Guardrails that did not hold", GUARDRAIL_HEADS, _guardrail_rows(run, found), "")
+
+
 def guardrails(run: RunFiles) -> Table:
     """Return the guardrails of the plan with what became of them."""
+    rows = _guardrail_rows(run, run.decision.guardrails if run.decision else ())
+    return Table("Guardrails", GUARDRAIL_HEADS, rows, "No guardrail was watched.")
+
+
+def _guardrail_rows(run: RunFiles, found: Sequence[GuardrailStatus]) -> tuple[tuple[Cell, ...], ...]:
     rows = []
     planned = {g.name: g.limit for g in (run.plan.guardrails if run.plan else ())}
-    for g in run.decision.guardrails if run.decision else ():
+    for g in found:
         if g.is_latched:
             state = Cell("\N{MULTIPLICATION X} Latched", "bad")
         elif g.was_watched:
@@ -146,8 +159,7 @@ def guardrails(run: RunFiles) -> Table:
         limit = NONE if bound is None else text(bound)
         figures = (_num(worst), _num(limit), _num(f"{g.evaluations:,}"), _num(gap))
         rows.append((Cell(_words(g.name), "strong"), state, *figures, Cell(g.detail)))
-    heads = ("Guardrail", "Result", "Worst", "Limit", "Looked at", "Longest gap", "Detail")
-    return Table("Guardrails", heads, tuple(rows), "No guardrail was watched.")
+    return tuple(rows)
 
 
 def broken_findings(run: RunFiles) -> Table:

@@ -264,3 +264,10 @@ def test_the_evidence_path_ends_at_the_gates_e_value() -> None:
     good = sum(a.kind is AnswerKind.ACCEPTED for a in answers)
     from_gate = e_value(Tally(successes=good, failures=len(answers) - good), make_plan().criteria[1].p0)  # type: ignore[arg-type]
     assert e_path(logs, 0.80)[-1][1] == pytest.approx(float(from_gate.log10()), abs=1e-9)
+
+
+def test_a_guardrail_that_nobody_watched_is_named_before_the_questions(go_run: Path) -> None:
+    path = go_run / "decision.json"
+    path.write_bytes(path.read_bytes().replace(b'"longest_gap_s":"5"', b'"longest_gap_s":"7.2"'))
+    words = words_of(html_of(go_run))
+    assert words.index("Daily loss ○ Not watched 0 100 240 7.2 s") < words.index("The five questions")
