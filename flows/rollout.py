@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Literal, assert_never
+from typing import Annotated, Any, Literal, assert_never
 
 from prefect import flow
 from prefect.client.schemas.objects import State
@@ -18,15 +18,17 @@ from tasks.dry_run_pulse import dry_run_pulse
 from tasks.go_no_go import go_no_go
 from tasks.live_micro_test import live_micro_test
 from tasks.preflight import preflight
+from trading_core.advanced_trade.credentials import load_credentials
 from trading_core.bootstrap import open_venue
 from trading_core.errors import ConfigurationError, VenueError
 from trading_core.gate.decide import DecisionRecord
 from trading_core.gate.outcomes import Verdict
-from trading_core.plan import Rung, Stage
+from trading_core.local_exchange.faults import load_faults
+from trading_core.plan import Plan, Rung, Stage
 from trading_core.plan_files import find_plan
 from trading_core.prepare import prepare_run
 from trading_core.run import RunContext, VenueName
-from trading_core.settings import load_settings
+from trading_core.settings import Settings, load_settings
 from trading_core.stages.files import not_reached
 from trading_core.stages.result import StageResult, StageStatus
 
@@ -37,6 +39,9 @@ class RolloutRequest(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     plan: Rung = Field(default=Rung.PHASE2, description="The rung to run.")
+    plan_file: str = Field(
+        default="", description="Path of a .toml file that takes the place of the rung's own plan; empty for none."
+    )
     venue: VenueName = Field(default=VenueName.LOCAL, description="Where to trade; local and simulated rehearse.")
     day: Literal["calm", "typical", "volatile"] = Field(
         default="typical", description="The recorded day that a rehearsal replays."
@@ -71,26 +76,23 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord]:
     return state_of(record)
 
 
-def run_from_command_line(**asked: object) -> State[DecisionRecord]:
+def run_from_command_line(**asked: object) -> State[Any]:
     """Run the flow in this process and return its final state; raises ConfigurationError for a wrong argument."""
     try:
         request = RolloutRequest.model_validate(asked)
     except ValidationError as e:
         first = e.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"--{name} {first.get('input')!r}: {first['msg']}") from e
-    state: State[DecisionRecord] = rollout(request, return_state=True)
-    return state
+        raise ConfigurationError(f"--{name.replace('_', '-')} {first.get('input')!r}: {first['msg']}") from e
+    check(request)
+    return rollout(request, return_state=True)
 
 
 def prepare(request: RolloutRequest) -> RunContext:
     """Return the run's context; the same Prefect flow run always means the same run."""
-    settings = load_settings(os.environ)
-    venue = settings.venue_for(request.venue, request.plan)
-    if venue is VenueName.LIVE:
-        settings.require_armed(request.plan)
+    settings, plan, venue = check(request)
     return prepare_run(
-        plan=settings.tighten(find_plan(request.plan)),
+        plan=plan,
         venue=venue,
         day=request.day,
         seed=request.seed,
@@ -100,6 +102,28 @@ def prepare(request: RolloutRequest) -> RunContext:
         artifacts_root=settings.artifacts_root,
         event_store_root=settings.event_store_root,
     )
+
+
+def check(request: RolloutRequest) -> tuple[Settings, Plan, VenueName]:
+    """Return what the request means here; raises ConfigurationError for what cannot be run, before anything starts."""
+    settings = load_settings(os.environ)
+    plan = settings.tighten(_plan_of(request))
+    venue = settings.venue_for(request.venue, request.plan)
+    if request.faults:
+        load_faults(request.faults)
+    if venue is VenueName.LIVE:
+        settings.require_armed(request.plan)
+        load_credentials(os.environ, settings.key_file)
+    return settings, plan, venue
+
+
+def _plan_of(request: RolloutRequest) -> Plan:
+    plan = find_plan(request.plan_file or request.plan)
+    if plan.name is not request.plan:
+        raise ConfigurationError(
+            f"plan file {request.plan_file} is of rung {plan.name} and the run is of {request.plan}: name the same rung"
+        )
+    return plan
 
 
 def trade(context: RunContext) -> list[StageResult]:

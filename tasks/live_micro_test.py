@@ -29,7 +29,7 @@ def _run(context: RunContext, endpoint: Endpoint) -> StageResult:
         EventStore.open(context.event_store_root, context.run_id, genesis=context.order_prefix) as store,
     ):
         products = {p.product_id: connection.venue.product(p.product_id) for p in plan.products}
-        log = RunLog(context, products, store)
+        log = RunLog(context, products, store, connection.executor)
         given = stage.MicroTestInput(
             context=context,
             products=products,
@@ -39,8 +39,7 @@ def _run(context: RunContext, endpoint: Endpoint) -> StageResult:
             log=log,
             guard=make_guard(context, connection.clock),
             strategy=load_strategy(plan.entry, context.seed),
-            save=log.save,
         )
         result = stage.run(given)
-        log.save()
+        log.finish()
     return result

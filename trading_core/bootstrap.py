@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from random import Random
@@ -23,6 +24,7 @@ from trading_core.advanced_trade.stream_inprocess import InProcessFeed
 from trading_core.clock import Clock, SystemClock, VirtualClock, from_iso
 from trading_core.errors import ConfigurationError
 from trading_core.exchange_process import start_exchange
+from trading_core.executor import InlineExecutor
 from trading_core.local_exchange.config import ExchangeConfig
 from trading_core.local_exchange.exchange import LocalExchange
 from trading_core.local_exchange.faults import load_faults
@@ -53,6 +55,7 @@ class Connection:
     broker: Broker | None
     feed: Callable[[], Feed]
     credentials: Credentials | ConfigurationError | None
+    executor: Executor  # writes artifacts beside the trading loop
 
     def require_broker(self) -> Broker:
         """Return the broker; raises ConfigurationError at a venue that cannot place."""
@@ -110,21 +113,30 @@ def connect(context: RunContext, endpoint: Endpoint) -> Iterator[Connection]:
         transport = open_transport(endpoint.rest_host, signer, context.venue, clock, chance)
         stack.callback(transport.close)
         # Paper trades against a local exchange fed by live data, which is not built yet: it cannot place at all.
+        has_derivatives = context.venue is not VenueName.SANDBOX
         may_place = context.venue is not VenueName.PAPER
         yield Connection(
             clock=clock,
-            venue=ReadOnlyVenue(transport, clock),
-            broker=AdvancedTradeBroker(transport, clock) if may_place else None,
-            feed=lambda: StreamFeed(
-                market_url=endpoint.ws_url,
-                user_url=endpoint.ws_user_url,
-                signer=signer,
-                clock=clock,
-                chance=chance,
-                tighten=lambda reason: _tighten(guard, reason),
-            ),
+            venue=ReadOnlyVenue(transport, clock, has_derivatives=has_derivatives),
+            broker=AdvancedTradeBroker(transport, clock, has_derivatives=has_derivatives) if may_place else None,
+            feed=lambda: _open_feed(endpoint, signer, clock, chance, guard),
             credentials=credentials,
+            executor=stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="artifacts")),
         )
+
+
+def _open_feed(
+    endpoint: Endpoint, signer: TokenSigner | None, clock: Clock, chance: Random, guard: TradingGuard
+) -> StreamFeed:
+    if not endpoint.ws_url:
+        raise ConfigurationError(
+            f"{endpoint.rest_host} has no market data: it checks the wire format of single calls. "
+            "Rehearse with --venue local or simulated"
+        )
+    return StreamFeed(
+        market_url=endpoint.ws_url, user_url=endpoint.ws_user_url, signer=signer, clock=clock, chance=chance,
+        tighten=lambda reason: _tighten(guard, reason),
+    )
 
 
 def make_guard(context: RunContext, clock: Clock) -> TradingGuard:
@@ -191,4 +203,5 @@ def _connect_simulated(context: RunContext) -> Connection:
         broker=AdvancedTradeBroker(transport, simulated.clock),
         feed=lambda: feed,
         credentials=None,
+        executor=InlineExecutor(),
     )

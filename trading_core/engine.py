@@ -68,8 +68,7 @@ class Engine:
     def _take(self, event: ev.AnyEvent) -> None:
         match event:
             case ev.BookChanged():
-                if event.product_id in self.desk.books:
-                    self.desk.books[event.product_id].apply(event)
+                self.desk.book_changed(event)
             case ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved():
                 pass
             case ev.ClockTicked():
@@ -143,7 +142,7 @@ class Engine:
                 book.clear()
         if not is_up:
             return
-        for order in desk.orders.live() + desk.orders.unbooked():
+        for order in desk.orders.outstanding():
             self._ask(order)
 
     def _state_changed(self, event: ev.StateChanged) -> None:
@@ -178,7 +177,7 @@ class Engine:
         if is_in_motion and self._rereads < SNAPSHOT_REREADS_MAX:
             # A fill may be on its way: ask about every order, then read again.
             self._rereads += 1
-            for order in desk.orders.live() + desk.orders.unbooked():
+            for order in desk.orders.outstanding():
                 self._ask(order)
             desk.decisions.commands.append(ReadAccount())
             return
@@ -198,7 +197,7 @@ class Engine:
         desk.opening_positions, desk.opening_marks = holdings, known
 
     def _tick(self) -> None:
-        desk = self.desk
+        desk, protocol = self.desk, self.desk.plan.protocol
         self._roll_day()
         if self._is_ending:
             desk.leave()
@@ -211,10 +210,10 @@ class Engine:
             if desk.ledger is not None and mark is not None:
                 desk.ledger.mark(product_id, mark)
         if desk.now_ns >= self._next_snapshot_ns:
-            self._next_snapshot_ns = desk.now_ns + desk.plan.protocol.snapshot_every_s * NS
+            self._next_snapshot_ns = _next_due(self._next_snapshot_ns, desk.now_ns, protocol.snapshot_every_s)
             desk.decisions.commands.append(ReadAccount())
         if desk.now_ns >= self._next_save_ns:
-            self._next_save_ns = desk.now_ns + desk.plan.protocol.save_every_s * NS
+            self._next_save_ns = _next_due(self._next_save_ns, desk.now_ns, protocol.save_every_s)
             desk.decisions.commands.append(SaveArtifacts())
         for trip in self.guardrails.evaluate(self):
             desk.record(trip)
@@ -255,6 +254,13 @@ class Engine:
         asked_ns = self._asked_ns.setdefault(order.client_order_id, self.desk.now_ns)
         if self.desk.now_ns - asked_ns >= after_s * NS:
             self._ask(order)
+
+
+def _next_due(due_ns: int, now_ns: int, every_s: int) -> int:
+    """Return the next due time on the grid of the first one: being late once does not make all later ones late."""
+    if due_ns == 0:
+        return now_ns + every_s * NS
+    return due_ns + ((now_ns - due_ns) // (every_s * NS) + 1) * every_s * NS
 
 
 def make_engine(plan: Plan, products: dict[str, Product], order_prefix: str) -> Engine:

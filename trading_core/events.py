@@ -297,7 +297,8 @@ class StepEnded(Event, frozen=True, kw_only=True, tag=True):
 AnyEvent: TypeAlias = (
     BookChanged | TradePrinted | StreamChanged | HeartbeatReceived | OrderAccepted | OrderRejected | OrderLost
     | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
-    | ClockTicked | StateChanged | RunEnding | ArtifactsSaved | VenueFailed | SignalRaised | SizedDown | OrderDenied | OrderSubmitted
+    | ClockTicked | StateChanged | RunEnding | ArtifactsSaved | VenueFailed | SignalRaised | SizedDown | OrderDenied
+    | OrderSubmitted
     | CancelRequested | SnapshotTaken | GuardrailTripped | GuardrailWatched | AlertRaised | StepEnded
 )
 Tick: TypeAlias = BookChanged | TradePrinted | HeartbeatReceived  # kept in packed blocks, not row by row

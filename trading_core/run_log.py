@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Executor, Future
 from typing import Literal
 
 from trading_core.artifact_export import PRODUCER, Exporter
@@ -11,18 +13,25 @@ from trading_core.events import AnyEvent, Tick
 from trading_core.products import Product
 from trading_core.run import RunContext
 from trading_core.storage.artifact_store import ArtifactMeta, ArtifactStore
+from trading_core.storage.chain import Head
 from trading_core.storage.event_store import EventStore
 
 
 class RunLog:
-    """Writes the events of one run; `save` writes the artifacts as of now, whole, over the last ones."""
+    """Writes the events of one run; `save` writes the artifacts as of now, whole, over the last ones.
 
-    def __init__(self, context: RunContext, products: Mapping[str, Product], store: EventStore) -> None:
+    Artifacts are written by the executor: six files with their digests take longer than a trading loop may wait.
+    """
+
+    def __init__(
+        self, context: RunContext, products: Mapping[str, Product], store: EventStore, executor: Executor
+    ) -> None:
         self._context = context
         self._store = store
-        self._artifacts = ArtifactStore(context.run_dir)
+        self._executor = executor
         self._exporter = Exporter(context, products)
         self._seq = 0
+        self._saving: deque[Future[dict[str, int]]] = deque()
 
     def append(self, event: AnyEvent, kind: Literal["input", "record"], durable: bool = False) -> int:
         """Store one event, on disk before returning if `durable`. Raises StorageError."""
@@ -35,16 +44,29 @@ class RunLog:
         self._store.append_tick(tick)
         self._exporter.add(self._seq, tick)
 
-    def save(self) -> dict[str, int]:
-        """Commit the events and write the artifacts; return their rows by name."""
+    def save(self) -> None:
+        """Commit the events and start writing the artifacts as of now."""
         self._store.flush()
-        return write_artifacts(self._context, self._artifacts, self._exporter.finish(), self._store)
+        made, head = self._exporter.finish(), self._store.head()
+        self._saving.append(self._executor.submit(write_artifacts, self._context, made, head))
+
+    def saved(self) -> list[dict[str, int]]:
+        """Return the saves that have ended since the last call: rows by artifact. Raises StorageError."""
+        ended = []
+        while self._saving and self._saving[0].done():
+            ended.append(self._saving.popleft().result())
+        return ended
+
+    def finish(self) -> None:
+        """Write the artifacts of the whole run; returns once they are on disk."""
+        self.save()
+        while self._saving:
+            self._saving.popleft().result()
 
 
-def write_artifacts(
-    context: RunContext, artifacts: ArtifactStore, made: ArtifactSet, store: EventStore
-) -> dict[str, int]:
+def write_artifacts(context: RunContext, made: ArtifactSet, head: Head) -> dict[str, int]:
     """Write each artifact atomically with its digest; return the rows by name."""
+    store = ArtifactStore(context.run_dir)
     rows = {}
     for name, artifact in made.named().items():
         rows[name.value] = len(artifact.rows)
@@ -56,7 +78,7 @@ def write_artifacts(
             window_start_ns=artifact.header.window_start,
             window_end_ns=artifact.header.window_end,
             schema_version=artifact.schema_version,
-            chain_head=store.head(),
+            chain_head=head,
         )
-        artifacts.write(name.value, to_json(artifact), meta)
+        store.write(name.value, to_json(artifact), meta)
     return rows

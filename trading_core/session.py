@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from decimal import Decimal
 from types import TracebackType
 from typing import Literal, Protocol, assert_never
@@ -24,9 +23,9 @@ from trading_core.commands import (
 )
 from trading_core.emergency import FlatReport, flatten
 from trading_core.engine import Engine
-from trading_core.errors import OutcomeUnknown, VenueError
+from trading_core.errors import OutcomeUnknown, VenueError, VenueUnavailable
 from trading_core.orders import Purpose
-from trading_core.ports import Accepted, Broker, Feed, Rejected
+from trading_core.ports import Accepted, Broker, CancelAnswer, Feed, Rejected
 from trading_core.risk import ApprovedOrder
 from trading_core.trading_state import TradingGuard, TradingState
 
@@ -37,7 +36,7 @@ ENTRY_STATES = frozenset({TradingState.ACTIVE})
 
 
 class EventLog(Protocol):
-    """Where a session keeps its events; the event store is one."""
+    """Where a session keeps its events and artifacts; see trading_core.run_log."""
 
     def append(self, event: ev.AnyEvent, kind: Literal["input", "record"], durable: bool = False) -> int:
         """Store one event, on disk before returning if `durable`. Raises StorageError."""
@@ -45,6 +44,14 @@ class EventLog(Protocol):
 
     def append_tick(self, tick: ev.Tick) -> None:
         """Store market data, packed."""
+        ...
+
+    def save(self) -> None:
+        """Start writing the artifacts as of now; does not wait for them."""
+        ...
+
+    def saved(self) -> list[dict[str, int]]:
+        """Return the saves that have ended since the last call: rows by artifact name. Raises StorageError."""
         ...
 
 
@@ -60,7 +67,6 @@ class Session:
         log: EventLog,
         engine: Engine,
         guard: TradingGuard,
-        save: Callable[[], dict[str, int]],
     ) -> None:
         self.engine = engine
         self._clock = clock
@@ -68,19 +74,17 @@ class Session:
         self._broker = broker
         self._log = log
         self._guard = guard
-        self._save = save
         self._queue: deque[ev.AnyEvent] = deque()
         self._fills_seen: set[str] = set()  # the endpoint lists all fills of an order, each time
         self._next_tick_ns = 0
         self._state_seen: TradingState | None = None
         self.flat: FlatReport | None = None  # what the venue said at the very end
 
-
     def __enter__(self) -> Session:
         try:
             self._begin()
         except BaseException:
-            self._feed.close()
+            self._leave()
             raise
         return self
 
@@ -94,6 +98,8 @@ class Session:
         deadline_ns = now_ns + int(BOOKS_WITHIN_S * self._clock.speed) * NS
         while not all(book.is_usable for book in desk.books.values()) and self._clock.now_ns() < deadline_ns:
             self.step()
+        if missing := [product_id for product_id, book in desk.books.items() if not book.is_usable]:
+            raise VenueUnavailable(f"no book of {', '.join(missing)} within {BOOKS_WITHIN_S} s: check the stream")
         self._execute(ReadAccount())
         self._drain()
 
@@ -112,6 +118,7 @@ class Session:
             self._next_tick_ns = max(self._next_tick_ns + TICK_NS, now_ns)
             self._observe_state()
             self._take(ev.ClockTicked(ts_ns=now_ns))
+        self._queue.extend(ev.ArtifactsSaved(ts_ns=now_ns, rows=rows) for rows in self._log.saved())
         self._drain()
 
     def wind_down(self, reason: str = "end of the run") -> None:
@@ -120,6 +127,8 @@ class Session:
         self._take(ev.RunEnding(ts_ns=self._clock.now_ns(), reason=reason))
         deadline_ns = self._clock.now_ns() + WIND_DOWN_WITHIN_S * NS
         while not self.engine.desk.is_flat() and self._clock.now_ns() < deadline_ns:
+            if self._guard.state is TradingState.HALTED:
+                break  # no order of the engine's may leave: only the emergency ladder can close
             self.step()
         self._execute(ReadAccount())
         self._drain()
@@ -131,18 +140,23 @@ class Session:
             if kind is None:
                 self.wind_down()
         finally:
-            try:
-                self._make_safe()
-            finally:
-                self._feed.close()
+            self._leave()
 
     # ── details ─────────────────────────────────────────────────────────────────────────────────
+    def _leave(self) -> None:
+        try:
+            self._make_safe()
+        finally:
+            self._feed.close()
+
     def _make_safe(self) -> None:
         """Whatever happened: nothing of ours rests at the venue, nothing of ours is left open."""
         desk = self.engine.desk
+        # Until the books are open nothing was placed, and what the account holds is not known to be its owner's.
+        ours = desk.products if desk.ledger is not None else {}
         self._guard.tighten(TradingState.REDUCE_ONLY, reason="session ended", actor="session")
         self.flat = report = flatten(
-            self._broker, self._clock, desk.products, desk.opening_positions,
+            self._broker, self._clock, ours, desk.opening_positions,
             collar_bps=desk.plan.risk.price_collar_bps, order_prefix=desk.order_prefix,
         )
         measurements = {"open_orders": Decimal(report.open_orders), "rounds": Decimal(report.rounds), **report.left}
@@ -196,7 +210,7 @@ class Session:
                     self._guard.tighten(state, reason=reason, actor="engine")
                     self._observe_state()
                 case SaveArtifacts():
-                    self._queue.append(ev.ArtifactsSaved(ts_ns=self._clock.now_ns(), rows=self._save()))
+                    self._log.save()
                 case _:
                     assert_never(command)
         except VenueError as e:
@@ -256,13 +270,22 @@ class Session:
         return Decimal((self._clock.stopwatch_ns() - started_ns) // 1000) / 1000
 
     def _cancel(self, command: CancelOrder) -> None:
-        for answer in self._broker.cancel([command.order_id]):
-            self._queue.append(
-                ev.CancelAnswered(
-                    ts_ns=self._clock.now_ns(), client_order_id=command.client_order_id,
-                    is_accepted=answer.is_accepted, reason=answer.reason,
-                )
+        try:
+            answers = self._broker.cancel([command.order_id])
+        except VenueError as e:
+            # As good as refused: the order is asked about, and the cancel may be asked for again.
+            self._cancel_answered(command, CancelAnswer(command.order_id, is_accepted=False, reason=type(e).__name__))
+            raise
+        for answer in answers:
+            self._cancel_answered(command, answer)
+
+    def _cancel_answered(self, command: CancelOrder, answer: CancelAnswer) -> None:
+        self._queue.append(
+            ev.CancelAnswered(
+                ts_ns=self._clock.now_ns(), client_order_id=command.client_order_id,
+                is_accepted=answer.is_accepted, reason=answer.reason,
             )
+        )
 
     def _ask(self, command: AskOrder) -> None:
         if command.order_id:

@@ -203,7 +203,7 @@ def test_an_approved_live_rung_authorises_one_transition_for_a_day() -> None:
     record = decide_with(given, approval(given))
     assert record.verdict is Verdict.GO
     assert record.authorises.next_rung == "stage3"
-    assert record.authorises.envelope.aggregate_notional_max == 100
+    assert record.authorises.envelope.aggregate_notional_max == 200
     assert record.authorises.valid_until == "2025-05-30T00:00:00.000000Z"
 
 
@@ -211,7 +211,7 @@ def test_a_conditional_live_rung_gets_the_restricted_envelope_and_its_obligation
     given = with_observation(live_input(), "clock_offset_s", value=Decimal(3))
     record = decide_with(given, approval(given))
     assert record.verdict is Verdict.CONDITIONAL
-    assert record.authorises.envelope.aggregate_notional_max == 50
+    assert record.authorises.envelope.aggregate_notional_max == 100
     assert [o.name for o in record.authorises.obligations] == ["repeat"]
 
 

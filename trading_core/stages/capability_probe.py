@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from trading_core.clock import Clock
 from trading_core.errors import BadRequest, ConfigurationError
-from trading_core.money import BPS, Price, Size, plain
+from trading_core.money import BPS, Notional, Price, Size, plain
 from trading_core.orders import OrderIntent, OrderType, Purpose, Side, TimeInForce
 from trading_core.plan import AliasProbe, Plan, Stage
 from trading_core.ports import Venue
@@ -124,12 +124,16 @@ def _aliases(plan: Plan, venue: Venue) -> Seen:
 def _smallest_words(plan: Plan, alias: AliasProbe, venue: Venue, product: Product) -> str:
     cost = product.notional(product.base_min_size, _mid(venue, product))
     use = "traded" if alias.is_traded else "probed only"
-    return f"one contract ${cost:.2f} against a cap of ${plain(plan.entry.notional_max)}, {use}"
+    return f"one contract ${cost:.2f} against a cap of ${plain(_cap(plan))}, {use}"
 
 
 def _is_above_cap(plan: Plan, alias: AliasProbe, venue: Venue, product: Product) -> bool:
     cost = product.notional(product.base_min_size, _mid(venue, product))
-    return cost > plan.entry.notional_max and (alias.is_traded or not alias.accepts_minimum_above_cap)
+    return cost > _cap(plan) and (alias.is_traded or not alias.accepts_minimum_above_cap)
+
+
+def _cap(plan: Plan) -> Notional:
+    return max(limits.max_notional for limits in plan.products)
 
 
 def _order_types(plan: Plan, venue: Venue) -> Seen:

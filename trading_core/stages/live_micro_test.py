@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from trading_core.clock import NS, Clock
@@ -24,7 +23,7 @@ BEYOND_WINDOW_S = 1_200  # venue seconds that steps before and after the trading
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MicroTestInput:
-    """What the micro test trades with. `save` keeps what there is so far, every few minutes."""
+    """What the micro test trades with."""
 
     context: RunContext
     products: dict[str, Product]
@@ -34,7 +33,6 @@ class MicroTestInput:
     log: EventLog
     guard: TradingGuard
     strategy: Strategy
-    save: Callable[[], dict[str, int]]
 
 
 def run(given: MicroTestInput) -> StageResult:
@@ -45,7 +43,6 @@ def run(given: MicroTestInput) -> StageResult:
     engine = Engine(desk, micro_test(desk, given.strategy, started_ns))
     session = Session(
         clock=clock, feed=given.feed, broker=given.broker, log=given.log, engine=engine, guard=given.guard,
-        save=given.save,
     )
     failure = ""
     try:

@@ -41,6 +41,7 @@ class PreflightInput:
     clock: Clock
     guard: TradingGuard
     credentials: Credentials | ConfigurationError | None
+    disk_free_min_bytes: int = DISK_FREE_MIN_BYTES
 
 
 def run(given: PreflightInput) -> StageResult:
@@ -59,8 +60,10 @@ def run(given: PreflightInput) -> StageResult:
 
 
 def _specs(given: PreflightInput) -> list[CheckSpec]:
-    context, plan = given.context, given.context.plan
-    folders = (context.event_store_root, context.run_dir)
+    return [*_venue_specs(given), *_machine_specs(given), *_rule_specs(given)]
+
+
+def _venue_specs(given: PreflightInput) -> list[CheckSpec]:
     return [
         CheckSpec(
             name="connectivity", needed="DNS, TCP and TLS to the venue",
@@ -88,15 +91,27 @@ def _specs(given: PreflightInput) -> list[CheckSpec]:
             after=("key_scope_view_trade",),
             look=lambda: holds(not given.venue.key_permissions().can_transfer, _transfer_words(given.venue)),
         ),
+    ]
+
+
+def _machine_specs(given: PreflightInput) -> list[CheckSpec]:
+    folders = (given.context.event_store_root, given.context.run_dir)
+    return [
         CheckSpec(
             name="storage_writable", needed="event store and artifact folder take a durable write",
             remedy="make the folders writable, on a local disk", look=lambda: _writable(folders),
         ),
         CheckSpec(
-            name="disk_free", needed=f"at least {DISK_FREE_MIN_BYTES >> 20} MiB free",
+            name="disk_free", needed=f"at least {given.disk_free_min_bytes >> 20} MiB free",
             remedy="free some space or set EVENT_STORE_ROOT elsewhere", after=("storage_writable",),
-            look=lambda: _disk_free(folders),
+            look=lambda: _disk_free(folders, given.disk_free_min_bytes),
         ),
+    ]
+
+
+def _rule_specs(given: PreflightInput) -> list[CheckSpec]:
+    plan = given.context.plan
+    return [
         CheckSpec(
             name="trading_state", needed="a readable trading state that may start",
             remedy="an operator must look why it was tightened, then resume", look=lambda: _state(given.guard),
@@ -181,9 +196,9 @@ def _writable(folders: tuple[Path, ...]) -> Seen:
     return passed("written and removed in " + ", ".join(str(folder) for folder in folders))
 
 
-def _disk_free(folders: tuple[Path, ...]) -> Seen:
+def _disk_free(folders: tuple[Path, ...], min_bytes: int) -> Seen:
     free = min(shutil.disk_usage(folder).free for folder in folders)
-    return holds(free >= DISK_FREE_MIN_BYTES, f"{free >> 20} MiB free")
+    return holds(free >= min_bytes, f"{free >> 20} MiB free")
 
 
 def _state(guard: TradingGuard) -> Seen:
