@@ -54,7 +54,7 @@ VERDICT_STATES = frozenset({"GO", "CONDITIONAL", "NoGo"})
 
 @app.command()
 def run(
-    plan: Annotated[str, typer.Argument(help="The rung: phase2, stage3, stage4 or stage5.")],
+    plan: Annotated[str, typer.Argument(help="The rung: phase2, stage3, stage4 or stage5; or a .toml file.")],
     venue: Annotated[
         VenueName | None, typer.Option(help="Where to trade; local and simulated rehearse on recorded days.")
     ] = None,
@@ -71,10 +71,13 @@ def run(
     found = find_plan(plan)
     chosen = settings.venue_for(venue, found.name)
     name = run_id or _run_id(found, chosen)
+    # Prefect logs a traceback for what main() says in one sentence; its server still keeps the log.
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     # Prefect takes seconds to import: only the command that needs it pays for it.
     rollout = importlib.import_module("flows.rollout")
     state = rollout.run_from_command_line(
-        plan=found.name, venue=chosen, day=day, seed=seed, speed=speed, faults=faults, run_id=name
+        plan=found.name, plan_file=plan if plan.endswith(".toml") else "", venue=chosen, day=day, seed=seed,
+        speed=speed, faults=faults, run_id=name,
     )
     if state.name not in VERDICT_STATES:
         state.result(raise_on_failure=True)

@@ -17,7 +17,16 @@ from trading_core.orders import OrderType, TimeInForce
 from trading_core.sizing import SizingMode
 from trading_core.trading_state import TradingState
 
-Exact = Annotated[Decimal, BeforeValidator(decimal_of)]
+
+def _exact(value: Any) -> Decimal:
+    try:
+        return decimal_of(value)
+    except TypeError as e:
+        raise ValueError(str(e)) from e  # pydantic adds the key to a ValueError, and only to that
+
+
+Exact = Annotated[Decimal, BeforeValidator(_exact)]
+SHOWN_MAX = 80  # characters of a wrong value that a sentence repeats
 
 
 class PlanModel(BaseModel):
@@ -295,14 +304,14 @@ def parse_plan(raw: dict[str, Any], source: str) -> Plan:
     """Return the plan of already parsed TOML."""
     try:
         return Plan.model_validate(raw)
-    except (ValidationError, TypeError) as e:
+    except ValidationError as e:
         raise ConfigurationError(f"plan {source} is not valid: {_explain(e)}") from e
 
 
-def _explain(error: ValidationError | TypeError) -> str:
-    if isinstance(error, TypeError):
-        return str(error)
+def _explain(error: ValidationError) -> str:
+    """Return each wrong key with the rule and its value; a missing key has none, only its whole section."""
     return "; ".join(
-        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']} (was {item.get('input')!r})"
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+        + ("" if item["type"] == "missing" else f" (was {str(item['input'])[:SHOWN_MAX]!r})")
         for item in error.errors()
     )

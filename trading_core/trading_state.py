@@ -164,7 +164,8 @@ class TradingGuard:
                 os.fsync(file.fileno())
         except OSError as e:
             raise StorageError(
-                f"trading state {self._path} cannot be written ({e.strerror}): {record.state} holds here only"
+                f"trading state {self._path} cannot be written ({e.strerror}): {record.state} holds here only; "
+                "make the folder writable or set EVENT_STORE_ROOT elsewhere"
             ) from e
         self._unsaved = TradingState.ACTIVE
         self._unsaved_because = ""
