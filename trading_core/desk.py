@@ -14,6 +14,7 @@ from trading_core.clock import MINUTE_NS, NS
 from trading_core.commands import CancelOrder, Decisions, SubmitOrder, TightenState
 from trading_core.events import (
     AnyEvent,
+    BookChanged,
     CancelRequested,
     OrderDenied,
     OrderSubmitted,
@@ -28,7 +29,7 @@ from trading_core.order_manager import OrderManager, TrackedOrder
 from trading_core.orders import OrderIntent, OrderStatus, Purpose, Side, TimeInForce
 from trading_core.plan import Plan
 from trading_core.products import Product
-from trading_core.risk import Denial, DenialReason, RiskView, approve
+from trading_core.risk import Denial, DenialReason, RiskView, approve, review
 from trading_core.sizing import Depth, SizingMode, size_order
 from trading_core.trading_state import TradingState
 
@@ -49,12 +50,21 @@ class Desk:
         self.day_start_pnl: Notional = ZERO
         self.margin_utilization = ZERO
         self.is_stream_up = False
+        self.book_seen_ns: dict[str, int] = {}  # last change of each book, also if the book is unknown since
         self.steps_ended: dict[str, StepEnded] = {}
         self.decisions = Decisions()
         self.order_prefix = order_prefix
         self._signals = 0
         self._sent = 0
         self._sent_ns: deque[int] = deque()
+
+    def book_changed(self, event: BookChanged) -> None:
+        """Take a book change; one that finds no known book changes nothing."""
+        book = self.books.get(event.product_id)
+        if book is not None:
+            book.apply(event)
+            if book.updated_ns is not None:
+                self.book_seen_ns[event.product_id] = book.updated_ns
 
     # ── what one can see ────────────────────────────────────────────────────────────────────────
     def position(self, product_id: str) -> Size:
@@ -68,9 +78,14 @@ class Desk:
         book = self.books[product_id]
         return book.mid() if book.is_usable else None
 
+    def last_mark(self, product_id: str) -> Price | None:
+        """Return the middle of the book, or the last one that there was."""
+        known = None if self.ledger is None else self.ledger.mark_of(product_id)
+        return self.mark(product_id) or known
+
     def staleness_s(self, product_id: str) -> Decimal | None:
         """Return the age of the last book change in seconds; None before the first."""
-        updated_ns = self.books[product_id].updated_ns
+        updated_ns = self.book_seen_ns.get(product_id)
         return None if updated_ns is None else Decimal((self.now_ns - updated_ns) // 1_000_000) / 1000
 
     def equity(self) -> Notional:
@@ -101,33 +116,32 @@ class Desk:
         """Return positions plus resting entries over all products, in USD."""
         total = ZERO
         for product_id, product in self.products.items():
-            mark = self.mark(product_id) or ZERO
+            mark = self.last_mark(product_id) or ZERO
             total += product.notional(abs(self.position(product_id)), mark)
-        for order in self.orders.live():
+        for order in self.orders.outstanding():
             if not self._is_exit(order.intent):
                 product = self.products[order.intent.product_id]
-                price = order.intent.limit_price or self.mark(product.product_id) or ZERO
-                total += product.notional(order.leaves, price)
+                price = order.intent.limit_price or self.last_mark(product.product_id) or ZERO
+                total += product.notional(order.outstanding, price)
         return total
 
     def is_flat(self) -> bool:
         """Tell whether no position is left that the venue would let anybody trade, and no order rests."""
-        return not self.orders.live() and not self.orders.unbooked() and all(
-            self.is_dust(product_id) for product_id in self.products
-        )
+        return not self.orders.outstanding() and all(self.is_dust(product_id) for product_id in self.products)
 
     def is_dust(self, product_id: str) -> bool:
         """Tell whether the position is below the venue's smallest order."""
         product, size = self.products[product_id], abs(self.position(product_id))
-        notional = product.notional(size, self.mark(product_id) or ZERO)
-        return size < product.base_min_size or notional < product.quote_min_size
+        mark = self.last_mark(product_id)
+        is_worthless = mark is not None and product.notional(size, mark) < product.quote_min_size
+        return size < product.base_min_size or is_worthless
 
     def view(self, intent: OrderIntent) -> RiskView:
         """Return what the risk rules may look at for this intent."""
         product = self.products[intent.product_id]
         book = self.books[intent.product_id]
         live = self.orders.live(intent.product_id)
-        same_side = [o for o in live if o.intent.side is intent.side]
+        same_side = self.orders.outstanding(intent.product_id, intent.side)
         while self._sent_ns and self._sent_ns[0] <= self.now_ns - MINUTE_NS:
             self._sent_ns.popleft()
         return RiskView(
@@ -141,15 +155,15 @@ class Desk:
             spread_bps=book.spread_bps(),
             staleness_s=self.staleness_s(intent.product_id) if self.is_stream_up else None,
             position=self.position(intent.product_id),
-            resting_entry_size=sum((o.leaves for o in same_side if not self._is_exit(o.intent)), ZERO),
-            resting_exit_size=sum((o.leaves for o in same_side if self._is_exit(o.intent)), ZERO),
+            resting_entry_size=sum((o.outstanding for o in same_side if not self._is_exit(o.intent)), ZERO),
+            resting_exit_size=sum((o.outstanding for o in same_side if self._is_exit(o.intent)), ZERO),
             aggregate_exposure=self.exposure(),
             equity=self.equity(),
             day_pnl=self.day_pnl(),
             open_orders=len(self.orders.live()),
             orders_last_minute=len(self._sent_ns),
             has_unresolved=any(o.status is OrderStatus.OUTCOME_UNKNOWN for o in live),
-            has_twin=any(_is_twin(o.intent, intent) for o in same_side),
+            has_twin=any(_is_twin(o.intent, intent) for o in live),
             margin_utilization=self.margin_utilization,
             funding_in_s=_seconds_to_funding(product, self.now_ns),
         )
@@ -162,8 +176,9 @@ class Desk:
         self.record(SignalRaised(ts_ns=self.now_ns, signal_id=signal_id, source=source, intent=intent))
         sized = self._size(intent, signal_id)
         if sized.size <= 0 < intent.size:
-            denial = Denial(DenialReason.INSUFFICIENT_DEPTH, "no size stays within the impact limit and the caps")
-            return self._deny(signal_id, sized, denial)
+            # The rule that refuses the whole order names the reason; the impact limit is the reason if none does.
+            too_thin = Denial(DenialReason.INSUFFICIENT_DEPTH, "no size stays within the impact limit")
+            return self._deny(signal_id, sized, review(intent, self.view(intent)) or too_thin)
         client_order_id = f"{self.order_prefix}-{self._sent + 1:05d}"
         answer = approve(sized, self.view(sized), client_order_id)
         if isinstance(answer, Denial):
@@ -196,7 +211,7 @@ class Desk:
         """Cancel what rests, and close each position with a reducing limit IOC inside the price collar."""
         self.cancel_all("cleanup")
         for product_id in self.products:
-            if not self.is_dust(product_id) and not self.orders.live(product_id):
+            if not self.is_dust(product_id) and not self.orders.outstanding(product_id):
                 self.exit(product_id, Purpose.EXIT, "cleanup")
 
     def exit(self, product_id: str, purpose: Purpose, source: str) -> TrackedOrder | Denial | None:
@@ -239,7 +254,7 @@ class Desk:
     def _size(self, intent: OrderIntent, signal_id: str) -> OrderIntent:
         """Return the intent at the size that impact limit and caps allow; exits keep theirs."""
         mark = self.mark(intent.product_id)
-        if mark is None or self._is_exit(intent):
+        if mark is None or self._is_exit(intent) or self.view(intent).is_reducing(intent):
             return intent
         product, mode = self.products[intent.product_id], self.plan.sizing.mode
         price = intent.limit_price or mark
@@ -262,11 +277,11 @@ class Desk:
         limits, product = self.plan.limits(intent.product_id), self.products[intent.product_id]
         if limits is None:
             return intent.size
-        used = abs(self.position(intent.product_id)) + sum(
-            (o.leaves for o in self.orders.live(intent.product_id, intent.side) if not self._is_exit(o.intent)), ZERO
-        )
-        by_notional = product.size_for(limits.max_notional, price) - used
-        return product.round_size(max(min(limits.max_size - used, by_notional), ZERO))
+        held, view = abs(self.position(intent.product_id)), self.view(intent)
+        resting = view.resting_entry_size
+        used = product.notional(held, view.mid or price) + product.notional(resting, price)
+        by_notional = product.size_for(max(limits.max_notional - used, ZERO), price)
+        return product.round_size(max(min(limits.max_size - held - resting, by_notional), ZERO))
 
     def _record_sized_down(
         self, before: OrderIntent, after: OrderIntent, signal_id: str, limit_name: str, impact: Decimal

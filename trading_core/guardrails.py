@@ -34,6 +34,10 @@ class Watch:
         self.last_ns = now_ns
         self.worst = observed if self.worst is None else max(self.worst, observed)
 
+    def gap_ns(self, now_ns: int) -> int:
+        """Return the longest time between two looks, the one that lasts until now included."""
+        return self.longest_gap_ns if self.last_ns is None else max(self.longest_gap_ns, now_ns - self.last_ns)
+
 
 class Guardrails:
     """The plan's guardrails with their latches."""
@@ -70,7 +74,7 @@ class Guardrails:
                 ts_ns=now_ns,
                 name=g.name,
                 evaluations=self._watches[g.name].evaluations,
-                longest_gap_s=Decimal(self._watches[g.name].longest_gap_ns) / NS,
+                longest_gap_s=Decimal(self._watches[g.name].gap_ns(now_ns)) / NS,
                 worst=self._watches[g.name].worst,
                 limit=g.limit,
             )

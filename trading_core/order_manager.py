@@ -53,6 +53,16 @@ class TrackedOrder:
         return self.booked < self.reported
 
     @property
+    def unbooked(self) -> Size:
+        """Return what was filled and is not in the ledger yet."""
+        return max(self.reported - self.booked, ZERO)
+
+    @property
+    def outstanding(self) -> Size:
+        """Return what the position does not show yet: what may still be filled, and what was and is not booked."""
+        return self.leaves + self.unbooked
+
+    @property
     def leaves(self) -> Size:
         """Return what may still be filled; all of it while the outcome is unknown."""
         return self.intent.size - max(self.reported, self.booked) if self.status.may_be_at_venue else ZERO
@@ -70,6 +80,7 @@ class OrderManager:
         self.orders: dict[str, TrackedOrder] = {}
         self._by_venue_id: dict[str, TrackedOrder] = {}
         self._live: dict[str, TrackedOrder] = {}
+        self._unbooked: dict[str, TrackedOrder] = {}
         self.foreign: set[str] = set()  # orders of the account that are not ours
 
     def live(self, product_id: str | None = None, side: Side | None = None) -> list[TrackedOrder]:
@@ -81,7 +92,14 @@ class OrderManager:
 
     def unbooked(self) -> list[TrackedOrder]:
         """Return the orders with fills that the ledger does not have yet."""
-        return [o for o in self.orders.values() if o.has_unbooked_fill]
+        return list(self._unbooked.values())
+
+    def outstanding(self, product_id: str | None = None, side: Side | None = None) -> list[TrackedOrder]:
+        """Return the orders that may still change the position: live ones, and ended ones with an unbooked fill."""
+        return [
+            o for o in (self._live | self._unbooked).values()
+            if product_id in (None, o.intent.product_id) and side in (None, o.intent.side)
+        ]
 
     def by_venue_id(self, order_id: str) -> TrackedOrder | None:
         """Return our order with the venue's id."""
@@ -127,9 +145,10 @@ class OrderManager:
     def not_found(self, event: OrderNotFound) -> TrackedOrder:
         """The venue does not know the order; after several such answers it never arrived."""
         order = self.orders[event.client_order_id]
-        order.times_absent += 1
-        if order.status is OrderStatus.OUTCOME_UNKNOWN and order.times_absent >= ASKS_UNTIL_ABSENT:
-            self._move(order, OrderStatus.REJECTED, event.ts_ns)
+        if order.status is OrderStatus.OUTCOME_UNKNOWN:
+            order.times_absent += 1
+            if order.times_absent >= ASKS_UNTIL_ABSENT:
+                self._move(order, OrderStatus.REJECTED, event.ts_ns)
         return order
 
     def reported(self, event: OrderReported) -> TrackedOrder | None:
@@ -142,11 +161,13 @@ class OrderManager:
         self._identify(order, report.order_id, event.ts_ns)
         if report.filled_size > order.reported:
             order.reported, order.fees = report.filled_size, report.total_fees
+            self._note_unbooked(order)
         is_news = report.status is not order.status and (order.status, report.status) != (
             OrderStatus.CANCEL_REQUESTED, OrderStatus.OPEN  # the venue has not looked at our cancel yet
         )
         is_late_fill = order.status is OrderStatus.CANCELLED and report.status is OrderStatus.FILLED
-        if is_news and (not order.is_final or is_late_fill):
+        is_back = order.status is OrderStatus.REJECTED and order.times_absent >= ASKS_UNTIL_ABSENT
+        if is_news and (not order.is_final or is_late_fill or is_back):
             order.reason = report.reason or order.reason
             self._move(order, report.status, event.ts_ns)
         return order
@@ -158,6 +179,7 @@ class OrderManager:
             return order
         order.fills.append(event.fill)
         order.booked += event.fill.size
+        self._note_unbooked(order)
         return order
 
     def cancel_requested(self, event: CancelRequested) -> TrackedOrder:
@@ -186,3 +208,11 @@ class OrderManager:
         if status.is_final:
             order.ended_ns = ts_ns
             self._live.pop(order.client_order_id, None)
+        else:
+            self._live[order.client_order_id] = order
+
+    def _note_unbooked(self, order: TrackedOrder) -> None:
+        if order.has_unbooked_fill:
+            self._unbooked[order.client_order_id] = order
+        else:
+            self._unbooked.pop(order.client_order_id, None)

@@ -108,6 +108,8 @@ ALLOWED: frozenset[tuple[OrderStatus, OrderStatus]] = frozenset(
         *((_S.CANCEL_REQUESTED, b) for b in (_S.FILLED, _S.CANCELLED, _S.EXPIRED, _S.FAILED)),
         (_S.CANCEL_REQUESTED, _S.OPEN),  # the venue refused the cancel
         (_S.CANCELLED, _S.FILLED),  # a fill that was on its way when the cancel was confirmed
+        # The venue denied knowing the order, three times, and then reports it after all.
+        *((_S.REJECTED, b) for b in (_S.OPEN, _S.CANCEL_REQUESTED, _S.FILLED, _S.CANCELLED, _S.EXPIRED, _S.FAILED)),
     }
 )
 

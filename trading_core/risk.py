@@ -84,7 +84,8 @@ class RiskView:
     spread_bps: Bps | None
     staleness_s: Decimal | None
     position: Size
-    resting_entry_size: Size  # same side as the intent; an order of unknown outcome counts in full
+    # Same side as the intent, fills that are not booked yet included; an order of unknown outcome counts in full.
+    resting_entry_size: Size
     resting_exit_size: Size
     aggregate_exposure: Notional  # positions plus resting entries over all products, in USD
     equity: Notional
@@ -100,7 +101,8 @@ class RiskView:
         """Tell whether the order can only bring the position nearer to zero."""
         if self.position == 0 or (self.position > 0) == (intent.side is Side.BUY):
             return False
-        return intent.size + self.resting_exit_size <= abs(self.position)
+        # Whatever rests against the position takes from it, whether it is called an exit or not.
+        return intent.size + self.resting_exit_size + self.resting_entry_size <= abs(self.position)
 
     def notional(self, intent: OrderIntent) -> Notional:
         """Return what the order is worth at its limit price, or at the middle if it has none."""
@@ -130,7 +132,7 @@ def reduce_only_order(intent: OrderIntent, view: RiskView) -> Denial | None:
         view.product.product_type is ProductType.SPOT and intent.side is Side.SELL
     )
     if must_reduce and not view.is_reducing(intent):
-        resting = plain(view.resting_exit_size)
+        resting = plain(view.resting_exit_size + view.resting_entry_size)
         return Denial(_D.NOT_REDUCING, f"position is {plain(view.position)}, {resting} already leaving")
     return None
 
@@ -163,7 +165,7 @@ def on_grid(intent: OrderIntent, view: RiskView) -> Denial | None:
     prices = [p for p in (intent.limit_price, intent.stop_price) if p is not None]
     if intent.order_type is not OrderType.MARKET and intent.limit_price is None:
         return Denial(_D.OFF_GRID, "a limit order needs a price")
-    if all(view.product.is_on_grid(p, intent.size) for p in prices):
+    if all(view.product.is_on_grid(p, intent.size) for p in prices or [ZERO]):
         return None
     return Denial(_D.OFF_GRID, f"{plain(intent.size)} at {intent.limit_price} is off the product's grid")
 
@@ -204,8 +206,10 @@ def max_size(intent: OrderIntent, view: RiskView) -> Denial | None:
 
 def max_notional(intent: OrderIntent, view: RiskView) -> Denial | None:
     """The product's cap in USD, position and resting orders counted."""
+    # What is held is worth the middle, however far away the new order is priced.
     price = intent.limit_price or view.mid or ZERO
-    after = view.product.notional(abs(view.position) + view.resting_entry_size + intent.size, price)
+    held = view.product.notional(abs(view.position), view.mid or price)
+    after = held + view.product.notional(view.resting_entry_size + intent.size, price)
     if view.limits is not None and after > view.limits.max_notional:
         return Denial(_D.MAX_NOTIONAL, f"${after:.2f} would be above ${plain(view.limits.max_notional)}")
     return None

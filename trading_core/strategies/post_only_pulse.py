@@ -39,7 +39,7 @@ class PostOnlyPulse:
         """Return a passive exit for the whole position, unless one is on its way already."""
         position = desk.position(product_id)
         ask = desk.books[product_id].best(Side.SELL)
-        is_leaving = any(o.intent.side is Side.SELL for o in desk.orders.live(product_id))
+        is_leaving = bool(desk.orders.outstanding(product_id, Side.SELL))
         if position <= 0 or ask is None or is_leaving or desk.is_dust(product_id):
             return None
         price = passive_price(desk.products[product_id], Side.SELL, ask, self._entry.offset_bps)
