@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 
 import msgspec
 
 from trading_core.clock import NS, Clock
 from trading_core.desk import reducing_ioc
-from trading_core.errors import VenueError
+from trading_core.errors import VenueError, VenueUnavailable
 from trading_core.money import ZERO, Bps, Price, Size, plain
 from trading_core.orders import Purpose, Side
 from trading_core.ports import Broker
@@ -50,49 +52,88 @@ def flatten(
 ) -> FlatReport:
     """Cancel every open order and close every position of the products; never raises for a venue that fails.
 
-    Idempotent: the client order ids are derived, so that a second call asks for the same orders again.
+    May be called again and by two at once: each round asks the venue anew, and what a round closed too much, the
+    next one takes back.
     """
-    failures: list[str] = []
-    open_count, left = -1, {product_id: ZERO for product_id in products}
+    ladder = _Ladder(broker, clock, products, opening_positions, collar_bps, order_prefix)
     for round_no in range(1, ROUNDS_MAX + 1):
-        try:
-            ids = [order.order_id for order in broker.open_orders()]
-            for start in range(0, len(ids), CANCELS_PER_CALL):
-                broker.cancel(ids[start : start + CANCELS_PER_CALL])
-            account = broker.account()
-            holdings = holdings_of(products, account)
-            left = {p: size - opening_positions.get(p, ZERO) for p, size in holdings.items()}
-            open_count = account.open_orders if not ids else len(broker.open_orders())
-            marks = {p: _mark(broker, products[p]) for p, size in left.items() if size}
-            if open_count == 0 and all(_is_dust(products[p], left[p], mark) for p, mark in marks.items()):
-                return FlatReport(
-                    is_flat=True, open_orders=0, left=left, rounds=round_no, failures=tuple(failures)
-                )
-            for product_id, mark in marks.items():
-                if not _is_dust(products[product_id], left[product_id], mark):
-                    id_ = f"{order_prefix}-e-{product_id}-{round_no}-{clock.now_ns() // NS}"
-                    _close(broker, products[product_id], left[product_id], mark, collar_bps, id_)
-        except VenueError as e:
-            failures.append(f"{type(e).__name__}: {e}"[:300])
+        if ladder.climb(round_no):
+            return ladder.report(round_no, is_flat=True)
         clock.wait_until(clock.now_ns() + int(BETWEEN_ROUNDS_NS * clock.speed))
-    return FlatReport(
-        is_flat=False, open_orders=open_count, left=left, rounds=ROUNDS_MAX, failures=tuple(failures)
-    )
+    return ladder.report(ROUNDS_MAX, is_flat=False)
 
 
-def _close(
-    broker: Broker, product: Product, position: Size, mark: Price, collar_bps: Bps, client_order_id: str
-) -> None:
-    side = Side.SELL if position > 0 else Side.BUY
-    intent = reducing_ioc(product, side, abs(position), mark, collar_bps, Purpose.EMERGENCY)
-    if intent.size > 0:
-        broker.submit(approve_emergency(intent, position, client_order_id))
+class _Ladder:
+    """One rung after the other, each tried whatever became of the ones before."""
+
+    def __init__(
+        self, broker: Broker, clock: Clock, products: dict[str, Product], opening_positions: dict[str, Size],
+        collar_bps: Bps, order_prefix: str,
+    ) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._products = products
+        self._opening_positions = opening_positions
+        self._collar_bps = collar_bps
+        self._order_prefix = order_prefix
+        self._failures: list[str] = []
+        self._open_orders = -1  # unknown
+        self._left = dict.fromkeys(products, ZERO)
+
+    def climb(self, round_no: int) -> bool:
+        """Cancel, read, close; tell whether the venue says that nothing is left."""
+        with self._noting():
+            self._cancel_all()
+        is_flat = False
+        with self._noting():
+            account = self._broker.account()
+            holdings = holdings_of(self._products, account)
+            self._left = {p: size - self._opening_positions.get(p, ZERO) for p, size in holdings.items()}
+            self._open_orders = account.open_orders
+            is_flat = account.open_orders == 0
+            # Closed is only what was read in this round: an old figure would close twice.
+            for product_id in [p for p, size in self._left.items() if size]:
+                is_flat = self._is_closed(product_id, round_no) and is_flat
+        return is_flat
+
+    def report(self, rounds: int, *, is_flat: bool) -> FlatReport:
+        """Return what the venue said last."""
+        return FlatReport(
+            is_flat=is_flat, open_orders=self._open_orders, left=self._left, rounds=rounds,
+            failures=tuple(self._failures),
+        )
+
+    def _cancel_all(self) -> None:
+        ids = [order.order_id for order in self._broker.open_orders()]
+        for start in range(0, len(ids), CANCELS_PER_CALL):
+            self._broker.cancel(ids[start : start + CANCELS_PER_CALL])
+
+    def _is_closed(self, product_id: str, round_no: int) -> bool:
+        """Send a reducing order unless only dust is left; tell whether it was."""
+        product, position = self._products[product_id], self._left[product_id]
+        with self._noting():
+            mark = _mark(self._broker, product)
+            if _is_dust(product, position, mark):
+                return True
+            side = Side.SELL if position > 0 else Side.BUY
+            intent = reducing_ioc(product, side, abs(position), mark, self._collar_bps, Purpose.EMERGENCY)
+            client_order_id = f"{self._order_prefix}-e-{product_id}-{round_no}-{self._clock.now_ns() // NS}"
+            self._broker.submit(approve_emergency(intent, position, client_order_id))
+        return False
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Note a failure of the venue and go on: one rung that breaks must not keep the others from being tried."""
+        try:
+            yield
+        except VenueError as e:
+            self._failures.append(f"{type(e).__name__}: {e}"[:300])
 
 
 def _mark(broker: Broker, product: Product) -> Price:
     book = broker.book(product.product_id, 1)
     if not book.bids or not book.asks:
-        raise VenueError(f"the book of {product.product_id} is empty: a price to leave at is missing")
+        raise VenueUnavailable(f"the book of {product.product_id} is empty: a price to leave at is missing")
     return (book.bids[0][0] + book.asks[0][0]) * product.price_increment / 2
 
 
