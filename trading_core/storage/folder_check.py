@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 NETWORK_TYPES = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "glusterfs", "ceph"})
@@ -13,7 +14,13 @@ def is_network_file_system(folder: Path, mounts_file: Path = Path("/proc/mounts"
         lines = mounts_file.read_text("utf-8").splitlines()
     except OSError:
         return False
-    mounts = [(fields[1], fields[2]) for line in lines if len(fields := line.split()) >= 3]
+    mounts = [(_unescape(fields[1]), fields[2]) for line in lines if len(fields := line.split()) >= 3]
     resolved = folder.resolve()
     above = [(point, kind) for point, kind in mounts if resolved.is_relative_to(point)]
-    return bool(above) and max(above, key=lambda mount: len(mount[0]))[1] in NETWORK_TYPES
+    # Of two on one mount point, the later covers the earlier.
+    return bool(above) and max(reversed(above), key=lambda mount: len(mount[0]))[1] in NETWORK_TYPES
+
+
+def _unescape(point: str) -> str:
+    # The kernel writes a space as \\040, and so on.
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), point)
