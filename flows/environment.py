@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 DEFAULTS = {
@@ -22,3 +23,6 @@ def set_defaults() -> None:
     """Set what is not set; must run before Prefect is imported, which reads its settings once."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
+    # Prefect makes the last folder of the path only, and warns at every start if it cannot.
+    with suppress(OSError):
+        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
