@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from itertools import islice
 
-from trading_core.events import BookChanged
+from trading_core.events import BookChanged, Levels
 from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size
 from trading_core.orders import Side
 from trading_core.products import Product
@@ -37,10 +37,8 @@ class OrderBook:
         elif self.updated_ns is None:
             return
         else:
-            for ticks, lots in change.bids:
-                self._set(Side.BUY, ticks, lots)
-            for ticks, lots in change.asks:
-                self._set(Side.SELL, ticks, lots)
+            _set_levels(self._lots[Side.BUY], self._ladder[Side.BUY], change.bids, 1)
+            _set_levels(self._lots[Side.SELL], self._ladder[Side.SELL], change.asks, -1)
         self.updated_ns = change.ts_ns
 
     def clear(self) -> None:
@@ -105,17 +103,20 @@ class OrderBook:
     def _size(self, lots: int) -> Size:
         return lots * self.product.base_increment
 
-    def _replace(self, side: Side, levels: tuple[tuple[int, int], ...]) -> None:
+    def _replace(self, side: Side, levels: Levels) -> None:
         sign = 1 if side is Side.BUY else -1
         self._lots[side] = {ticks * sign: lots for ticks, lots in levels if lots > 0}
         self._ladder[side] = sorted(self._lots[side])
 
-    def _set(self, side: Side, ticks: int, size_lots: int) -> None:
-        key = ticks if side is Side.BUY else -ticks
-        lots, ladder = self._lots[side], self._ladder[side]
-        if size_lots > 0:
+
+def _set_levels(lots: dict[int, int], ladder: list[int], levels: Levels, sign: int) -> None:
+    """Set each level; no call per level, for this is the innermost loop of a run."""
+    for ticks, size in levels:
+        key = ticks * sign
+        if size > 0:
             if key not in lots:
                 insort(ladder, key)
-            lots[key] = size_lots
-        elif lots.pop(key, None) is not None:
+            lots[key] = size
+        elif key in lots:
+            del lots[key]
             del ladder[bisect_left(ladder, key)]
