@@ -15,15 +15,17 @@ from flows import cli_exchange, cli_gate, cli_plan
 from flows.console import show_decision, stage_ended
 from trading_core.clock import SystemClock, to_datetime
 from trading_core.errors import ConfigurationError, GreenlightError
+from trading_core.events import StepEnded
 from trading_core.gate.outcomes import Verdict
 from trading_core.gate.record import record_from_bytes
 from trading_core.plan import Plan, Stage
 from trading_core.plan_files import find_plan
 from trading_core.run import RunContext, VenueName
 from trading_core.run_files import DECISION, REPORT_HTML, run_dir
-from trading_core.settings import load_settings
+from trading_core.settings import Settings, load_settings
 from trading_core.stages.files import read_stage
 from trading_core.storage.artifact_store import ArtifactStore
+from trading_core.storage.event_reader import EventReader
 
 app = typer.Typer(
     name="greenlight", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
@@ -43,6 +45,7 @@ class ExitCode(IntEnum):
     WRONG_USE = 2
     CONDITIONAL = 3
     NO_GO = 4
+    INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
 
 
 VERDICT_CODES = {
@@ -71,29 +74,56 @@ def run(
     found = find_plan(plan)
     chosen = settings.venue_for(venue, found.name)
     name = run_id or _run_id(found, chosen)
+    asked: dict[str, object] = {
+        "plan": found.name, "plan_file": plan if plan.endswith(".toml") else "", "venue": chosen, "day": day,
+        "seed": seed, "speed": speed, "faults": faults, "run_id": name,
+    }
+    try:
+        _run_flow(asked)
+    except KeyboardInterrupt:
+        words = _how_it_ended(settings, name)
+        typer.echo(f"greenlight: run {name} was interrupted, so there is no verdict. {words}", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    raise typer.Exit(VERDICT_CODES[_show(ArtifactStore(run_dir(settings.artifacts_root, found.name, name)))])
+
+
+def _run_flow(asked: dict[str, object]) -> None:
+    """Run the flow to its verdict; raises what ended it without one."""
     # Prefect logs a traceback for what main() says in one sentence; its server still keeps the log.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     # Prefect takes seconds to import: only the command that needs it pays for it.
     rollout = importlib.import_module("flows.rollout")
-    state = rollout.run_from_command_line(
-        plan=found.name, plan_file=plan if plan.endswith(".toml") else "", venue=chosen, day=day, seed=seed,
-        speed=speed, faults=faults, run_id=name,
-    )
+    state = rollout.run_from_command_line(**asked)
     if state.name not in VERDICT_STATES:
         state.result(raise_on_failure=True)
-        raise GreenlightError(f"run {name} ended as {state.name}: {state.message or 'Prefect gave no reason'}")
-    store = ArtifactStore(run_dir(settings.artifacts_root, found.name, name))
+        why = state.message or "Prefect gave no reason"
+        raise GreenlightError(f"run {asked['run_id']} ended as {state.name}: {why}")
+
+
+def _show(store: ArtifactStore) -> Verdict:
+    """Show how the run was decided and return its verdict."""
     record = record_from_bytes(store.read(DECISION))
     context = RunContext.model_validate_json(store.read("run"))
     if (last := read_stage(context, Stage.GO_NO_GO)) is not None:
         stage_ended(last)
     show_decision(record, _shown_path(store.path_of(REPORT_HTML)))
-    raise typer.Exit(VERDICT_CODES[record.verdict])
+    return record.verdict
 
 
 def _run_id(plan: Plan, venue: VenueName) -> str:
     stamp = to_datetime(SystemClock().now_ns()).strftime("%Y%m%dT%H%M%S%f")[:-3]
     return f"{plan.name}-{venue}-{stamp}Z"
+
+
+def _how_it_ended(settings: Settings, run_id: str) -> str:
+    """Return what an interrupted session last said of the venue, from the event store."""
+    try:
+        with EventReader(settings.event_store_root, run_id) as reader:
+            ends = [stored.event for stored in reader.events(types=("StepEnded",))]
+    except GreenlightError as e:
+        return f"No order was stored: {e}"
+    said = [end.detail for end in ends if isinstance(end, StepEnded) and end.step == "flat_at_end"]
+    return f"The session ended: {said[-1]}" if said else "Look at the venue by hand: no session said how it ended"
 
 
 def _shown_path(path: Path) -> Path:

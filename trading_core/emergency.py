@@ -34,11 +34,13 @@ class FlatReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sentence(self) -> str:
-        """Return the report as one sentence for people."""
+        """Return the report as one sentence for people; what could not be read is not called empty."""
+        why = f"; last failure: {self.failures[-1]}" if self.failures and not self.is_flat else ""
+        if self.open_orders < 0:
+            return f"could NOT verify flat: the venue's orders could not be read in {self.rounds} rounds{why}"
         left = ", ".join(f"{plain(size)} {product}" for product, size in self.left.items() if size) or "nothing"
         head = "flat at the venue" if self.is_flat else "NOT FLAT at the venue"
-        tail = f"; last failure: {self.failures[-1]}" if self.failures and not self.is_flat else ""
-        return f"{head}: {self.open_orders} open orders, {left} left after {self.rounds} rounds{tail}"
+        return f"{head}: {self.open_orders} open orders, {left} left after {self.rounds} rounds{why}"
 
 
 def flatten(
