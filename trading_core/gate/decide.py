@@ -120,15 +120,13 @@ class DecisionRecord(PlanModel):
 
 def decide(given: GateInput) -> DecisionRecord:
     """Return the decision: every criterion of the plan evaluated, folded by the nine rules."""
-    subject_digest = given.subject.digest
+    subject_digest, evidence_digest = given.subject.digest, given.evidence_digest
     results = _evaluate_all(given, subject_digest)
     uses = use_waivers(
         given.waivers, results, given.plan.criteria,
         subject_digest=subject_digest, now_ns=given.now_ns, used=given.used_waivers,
     )
-    # A rehearsal authorises nothing, so nobody has to approve it.
-    needed = given.plan.approvals.count if given.level is Level.L3 else 0
-    evidence_digest = given.evidence_digest
+    needed = _approvals_needed(given)
     problem = approval_problem(
         given.approvals, needed=needed, gate=given.gate, subject_digest=subject_digest,
         evidence_digest=evidence_digest, now_ns=given.now_ns,
@@ -144,10 +142,7 @@ def decide(given: GateInput) -> DecisionRecord:
         subject=given.subject,
         subject_digest=subject_digest,
         plan_digest=given.plan.digest,
-        verdict=folded.verdict,
-        disposition=folded.disposition,
-        rule=folded.rule,
-        headline=folded.headline,
+        **dict(folded),
         authorises=_authorisation(given, folded.verdict),
         criteria=results,
         stages=tuple(sorted(given.stages, key=lambda s: s.stage)),
@@ -162,6 +157,11 @@ def decide(given: GateInput) -> DecisionRecord:
         chain_head=given.chain_head,
         input_digest=digest_of(given),
     )
+
+
+def _approvals_needed(given: GateInput) -> int:
+    # A rehearsal authorises nothing, so nobody has to approve it.
+    return given.plan.approvals.count if given.level is Level.L3 else 0
 
 
 def _evaluate_all(given: GateInput, subject_digest: str) -> tuple[CriterionResult, ...]:
