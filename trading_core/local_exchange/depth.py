@@ -16,6 +16,7 @@ from trading_core.orders import Side
 from trading_core.products import Product
 
 Words = npt.NDArray[np.uint64]
+Floats = npt.NDArray[np.float64]
 REDRAW_S = 2  # a level keeps its size this long
 TOUCH_REDRAW_UPDATES = 5
 LEVEL_SIGMA = 0.8
@@ -75,6 +76,30 @@ class Depth:
             np.concatenate(([self.touch_lots(side, update, touch)], lots)),
         )
 
+    def rows(self, side: Side, updates: range, count: int) -> list[list[tuple[int, int]]]:
+        """Return what `levels` returns at each of the updates, as (ticks, lots); much cheaper than one by one."""
+        touches = np.array([self._tape.quote(update)[side is Side.SELL] for update in updates], dtype=np.int64)
+        low, high = int(touches.min()) // self._gap, int(touches.max()) // self._gap
+        if side is Side.BUY:
+            index = np.arange(high, max(low - count, 0), -1, dtype=np.int64)
+        else:
+            index = np.arange(low, high + count, dtype=np.int64)
+        word = _mix(index.astype(np.uint64) * np.uint64(_M1) ^ np.uint64(self._salt[Side.BUY]))
+        ticks = index * self._gap + (word % np.uint64(self._gap)).astype(np.int64)
+        ticks, word = ticks[ticks > 0], word[ticks > 0]
+        if side is Side.BUY:
+            first = np.searchsorted(-ticks, -touches, side="right").tolist()
+        else:
+            first = np.searchsorted(ticks, touches, side="right").tolist()
+        lots = self._lots_of_rows(side, updates, ticks, word).tolist()
+        prices = ticks.tolist()
+        made = []
+        for update, touch, at, sizes in zip(updates, touches.tolist(), first, lots, strict=True):
+            row = [(touch, self.touch_lots(side, update, touch))]
+            row += zip(prices[at : at + count - 1], sizes[at : at + count - 1], strict=True)
+            made.append(row)
+        return made
+
     def lots_at(self, side: Side, update: int, tick: int) -> int:
         """Return the synthetic size at one price of the side; zero if no level stands there."""
         bid, ask = self._tape.quote(update)
@@ -89,15 +114,31 @@ class Depth:
         return int(self._lots(side, update, ticks, word)[0]) if int(ticks[0]) == tick else 0
 
     def _lots(self, side: Side, update: int, ticks: Ints, word: Words) -> Ints:
+        minute = update // self._tape.updates_a_minute
+        return self._drawn(side, update, self._factor(minute), self._factor(minute - 1), ticks, word)
+
+    def _lots_of_rows(self, side: Side, updates: range, ticks: Ints, word: Words) -> Ints:
+        """Return the sizes at each of the updates (rows) and prices (columns)."""
+        minutes = [update // self._tape.updates_a_minute for update in updates]
+        factor = {minute: self._factor(minute) for minute in range(minutes[0] - 1, minutes[-1] + 1)}
+        now = np.array([factor[minute] for minute in minutes])[:, np.newaxis]
+        before = np.array([factor[minute - 1] for minute in minutes])[:, np.newaxis]
+        return self._drawn(side, np.array(updates, dtype=np.int64)[:, np.newaxis], now, before, ticks, word)
+
+    def _factor(self, minute: int) -> float:
+        return self._stress[self._tape.bars.stress(minute)].depth_factor
+
+    def _drawn(
+        self, side: Side, update: int | Ints, now: float | Floats, before: float | Floats, ticks: Ints, word: Words
+    ) -> Ints:
+        """Return the sizes; a level drawn before the minute began has the factor of the minute before."""
+        size = self._tape.updates_a_minute
         phase = (word >> np.uint64(32)).astype(np.int64) % self._redraw
         epoch = (update + phase) // self._redraw
         start = epoch * self._redraw - phase
         drawn = _mix(word ^ np.uint64(self._salt[side]) ^ (epoch.astype(np.uint64) * np.uint64(_M2)))
         usd = self._level_usd[(drawn % np.uint64(_TABLE)).astype(np.int64)]
-        minute = update // self._tape.updates_a_minute
-        now = self._stress[self._tape.bars.stress(minute)].depth_factor
-        before = self._stress[self._tape.bars.stress(minute - 1)].depth_factor
-        factor = np.where(start < minute * self._tape.updates_a_minute, before, now) * self._share
+        factor = np.where(start < update // size * size, before, now) * self._share
         lots = np.rint(usd * factor / (ticks * self._usd_per_lot_tick))
         return np.maximum(lots, 1).astype(np.int64)
 

@@ -115,6 +115,10 @@ class LocalExchange:
         if faults.margin_call_at_s is not None:
             self._timeline.at(self.now_ns + int(faults.margin_call_at_s * NS), self._futures.call_margin)
 
+    def show_levels(self, count: int) -> None:
+        """Let book changes and snapshots hold that many levels of each side from now on."""
+        self._timeline.shown_levels = count
+
     def next_event_ns(self, limit_ns: int) -> int:
         """Return when an account's order, stop, end time or funding next acts, at most the limit."""
         return self._timeline.next_event_ns(limit_ns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -16,8 +16,9 @@ from trading_core.orders import Side
 from trading_core.products import Product
 
 IMPACT_S = 10  # what an account took grows back over this time
-LEVELS_NEAR = 64
-LEVELS_MAX = 1024
+LEVELS_FEW, LEVELS_NEAR, LEVELS_MAX = 24, 64, 1024
+READ_AHEAD = 60  # books made at once for somebody who looks at a steady pace
+STEP_MAX = 50  # updates from look to look: at a slower pace, reading ahead would span too wide a range of prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,10 @@ class Market:
         self.queues = Queues()
         self._eaten: dict[Side, dict[int, tuple[int, int]]] = {Side.BUY: {}, Side.SELL: {}}
         self._impact_updates = IMPACT_S * (tape.updates_a_minute // 60)
-        self._levels: dict[tuple[Side, int], tuple[int, list[tuple[int, int]]]] = {}
-        self._hits: tuple[tuple[int, int, bool], list[int]] = ((-1, -1, False), [])
-        # The last answer of `next_update`: its key, the update found, and how far the search went.
-        self._ahead: tuple[tuple[int, bool], int | None, int] = ((-1, False), None, -1)
+        self._looks: dict[tuple[Side, int], _Looks] = {}
+        self._hits: tuple[tuple[int, int], list[int]] = ((-1, -1), [])
+        # The last answer of `next_update`: the queues' version, the update found, and how far the search went.
+        self._ahead: tuple[int, int | None, int] = (-1, None, -1)
         # By minute and update: every print of an update in which an account traded.
         self.own_prints: dict[int, dict[int, list[Print]]] = {}
         self._last_own_update = -1
@@ -112,7 +113,8 @@ class Market:
 
     def ladder(self, side: Side, count: int) -> dict[int, int]:
         """Return lots by ticks of the best levels, best first."""
-        rows, eaten = self._raw(side, LEVELS_NEAR), self._eaten[side]
+        eaten = self._eaten[side]
+        rows = self._raw(side, LEVELS_FEW if count + len(eaten) <= LEVELS_FEW else LEVELS_NEAR)
         if count > len(rows) - len(eaten):
             levels = self._merged(side, LEVELS_MAX)
             return {ticks: lots + _sum(group) for ticks, lots, group in islice(levels, count)}
@@ -198,33 +200,47 @@ class Market:
         """Move to the update; the caller knows that nothing of interest happens up to it."""
         self.update = update
 
+    def meet(self, order: Resting, lots: int) -> tuple[Slice, list[Print]]:
+        """Fill a part of a resting order at its price, whatever the model wants; return the fill and its print."""
+        self._changes += 1
+        self.queues.reduce(order, lots)
+        return Slice(order.ticks, lots, order), self._record([(order.ticks, lots, order.side)], self._model_print())
+
     def join(self, order: Resting) -> None:
         """Put a passive order on the book, behind the size that stands at its price."""
         order.ahead = self.synthetic_at(order.side, order.ticks)
         self.queues.add(order)
 
     # ── looking ahead ───────────────────────────────────────────────────────────────────────────
-    def next_update(self, until: int, wants_prints: bool) -> int | None:
-        """Return the next update after this one, at most `until`, in which something of interest happens."""
-        if not self.queues and not wants_prints:
+    def next_update(self, until: int) -> int | None:
+        """Return the next update after this one, at most `until`, that may concern a resting order or a stop."""
+        if not self.queues:
             return None
-        key = (self.queues.version, wants_prints)
-        kept_key, found, scanned = self._ahead
-        is_kept = kept_key == key and self.update < scanned
+        kept_version, found, scanned = self._ahead
+        is_kept = kept_version == self.queues.version and self.update < scanned
         if is_kept and found is not None and found > self.update:
             return found if found <= until else None
         if is_kept and found is None and until <= scanned:
             return None
-        found = self._search(until, wants_prints)
-        self._ahead = (key, found, until if found is None else found)
+        found = self._search(until)
+        self._ahead = (self.queues.version, found, until if found is None else found)
         return found
 
-    def _search(self, until: int, wants_prints: bool) -> int | None:
+    def model_prints(self, after: int, until: int) -> Iterator[Print]:
+        """Yield the model's own prints of the updates after the one and up to the other."""
+        size = self.tape.updates_a_minute
+        for minute in range((after + 1) // size, until // size + 1):
+            columns, start = self.tape.minute(minute), minute * size
+            first, last = max(after + 1 - start, 0), min(until - start, size - 1)
+            for index in (np.flatnonzero(columns.lots[first : last + 1]) + first).tolist():
+                yield _print_of(columns, start + index, index)
+
+    def _search(self, until: int) -> int | None:
         size = self.tape.updates_a_minute
         update = self.update + 1
         while update <= until:
             minute, index = divmod(update, size)
-            hits = self._interesting(minute, wants_prints)
+            hits = self._interesting(minute)
             at = bisect_left(hits, index)
             if at < len(hits):
                 update = minute * size + hits[at]
@@ -232,15 +248,15 @@ class Market:
             update = (minute + 1) * size
         return None
 
-    def _interesting(self, minute: int, wants_prints: bool) -> list[int]:
-        key = (minute, self.queues.version, wants_prints)
+    def _interesting(self, minute: int) -> list[int]:
+        key = (minute, self.queues.version)
         if self._hits[0] != key:
-            self._hits = (key, self._scan(self.tape.minute(minute), wants_prints))
+            self._hits = (key, self._scan(self.tape.minute(minute)))
         return self._hits[1]
 
-    def _scan(self, columns: Minute, wants_prints: bool) -> list[int]:
+    def _scan(self, columns: Minute) -> list[int]:
         is_print = columns.lots > 0
-        mask = is_print.copy() if wants_prints else np.zeros(len(is_print), dtype=np.bool_)
+        mask = np.zeros(len(is_print), dtype=np.bool_)
         bid, ask = self.queues.best(Side.BUY), self.queues.best(Side.SELL)
         if bid is not None:
             mask |= (columns.ask <= bid) | (is_print & ~columns.is_buy & (columns.bid <= bid))
@@ -251,7 +267,7 @@ class Market:
             mask |= is_print & (columns.price >= up)
         if down is not None:
             mask |= is_print & (columns.price <= down)
-        return [int(i) for i in np.flatnonzero(mask)]
+        return np.flatnonzero(mask).tolist()
 
     # ── parts ───────────────────────────────────────────────────────────────────────────────────
     def _merged(self, side: Side, count: int) -> Iterator[tuple[int, int, list[Resting]]]:
@@ -327,12 +343,7 @@ class Market:
         return added
 
     def _model_print(self) -> list[Print]:
-        minute, index = divmod(self.update, self.tape.updates_a_minute)
-        columns = self.tape.minute(minute)
-        if columns.lots[index] == 0:
-            return []
-        side = Side.SELL if columns.is_buy[index] else Side.BUY
-        return [Print(self.update, 0, int(columns.price[index]), int(columns.lots[index]), side)]
+        return list(self.model_prints(self.update - 1, self.update))
 
     def _eat(self, side: Side, ticks: int, lots: int) -> None:
         self._changes += 1
@@ -348,12 +359,45 @@ class Market:
         return max(0, -(-lots * left // self._impact_updates)) if lots else 0
 
     def _raw(self, side: Side, count: int) -> list[tuple[int, int]]:
-        kept = self._levels.get((side, count))
-        if kept is None or kept[0] != self.update:
-            ticks, lots = self._depth.levels(side, self.update, count)
-            kept = (self.update, list(zip(ticks.tolist(), lots.tolist(), strict=True)))
-            self._levels[(side, count)] = kept
-        return kept[1]
+        looks = self._looks.setdefault((side, count), _Looks())
+        ahead = looks.at(self.update)
+        if self.update not in looks.rows:
+            if ahead > 1:
+                updates = range(self.update, self.update + ahead * looks.step, looks.step)
+                looks.keep(updates, self._depth.rows(side, updates, count))
+            else:
+                ticks, lots = self._depth.levels(side, self.update, count)
+                looks.keep([self.update], [list(zip(ticks.tolist(), lots.tolist(), strict=True))])
+        return looks.rows[self.update]
+
+
+class _Looks:
+    """The books made of one side, and the pace at which somebody looks at them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, list[tuple[int, int]]] = {}
+        self.step = 1
+        self._last = 0
+
+    def at(self, update: int) -> int:
+        """Note a look; return how many books to make now: more than one if the pace is steady."""
+        step = update - self._last
+        if step == 0:
+            return 1
+        is_steady = step == self.step
+        self._last, self.step = update, max(step, 1)
+        return READ_AHEAD if is_steady and step <= STEP_MAX else 1
+
+    def keep(self, updates: Sequence[int], rows: list[list[tuple[int, int]]]) -> None:
+        """Keep the books, and forget old ones when there are many."""
+        if len(self.rows) + len(rows) > 2 * READ_AHEAD:
+            self.rows.clear()
+        self.rows.update(zip(updates, rows, strict=True))
+
+
+def _print_of(columns: Minute, update: int, index: int) -> Print:
+    side = Side.SELL if columns.is_buy[index] else Side.BUY
+    return Print(update, 0, int(columns.price[index]), int(columns.lots[index]), side)
 
 
 def _sum(group: list[Resting]) -> int:

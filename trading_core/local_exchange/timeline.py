@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Collection, Mapping
+from operator import itemgetter
 
 from trading_core.clock import NS
 from trading_core.events import BookChanged, Levels, TradePrinted
 from trading_core.local_exchange.desk import Desk
 from trading_core.local_exchange.faults import FaultPlan
-from trading_core.local_exchange.market import Market
+from trading_core.local_exchange.history import trade_of
+from trading_core.local_exchange.market import Market, Print
 from trading_core.local_exchange.model import ExchangeEvent
 from trading_core.orders import Side
 
-SHOWN_LEVELS = 60  # of each side in book changes
+SHOWN_LEVELS = 60  # of each side in book changes, unless the caller asks for another number
 
 
 class Timeline:
@@ -22,6 +24,7 @@ class Timeline:
     def __init__(self, start_ns: int, markets: Mapping[str, Market], desk: Desk, faults: FaultPlan) -> None:
         self.now_ns = start_ns
         self._markets, self._desk = markets, desk
+        self.shown_levels = SHOWN_LEVELS
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._timer_count = 0
         self._shown: dict[str, tuple[tuple[int, int], dict[int, int], dict[int, int], int]] = {}
@@ -49,15 +52,18 @@ class Timeline:
         self._followed = frozenset(wanted)
         every_ns = book_every_ns if book_every_ns is not None and wanted else None
         show_ns = to_ns if every_ns is None else (self.now_ns // every_ns + 1) * every_ns
+        printed = {product_id: self._markets[product_id].update for product_id in wanted}
         is_there = to_ns <= self.now_ns
         while not is_there:
             limit = min(to_ns, show_ns, self._timers[0][0] if self._timers else to_ns)
-            found = self._next(limit, wanted)
+            found = self._next(limit)
             if found is not None:
                 update, market = found
+                self._publish_prints(printed, update * market.tape.interval_ns, market)
                 self._move(max(self.now_ns, update * market.tape.interval_ns))
                 self._desk.step(market, update)
                 continue
+            self._publish_prints(printed, limit)
             self._move(limit)
             for market in self._markets.values():
                 market.skip_to(self._update(market, limit))
@@ -74,14 +80,14 @@ class Timeline:
     def next_event_ns(self, limit_ns: int) -> int:
         """Return when something of an account next acts, at most the limit."""
         limit = min(limit_ns, self._timers[0][0]) if self._timers else limit_ns
-        found = self._next(limit, ())
+        found = self._next(limit)
         return limit if found is None else max(self.now_ns, found[0] * found[1].tape.interval_ns)
 
     def snapshot(self, product_id: str) -> BookChanged:
         """Return the book that was last shown, or the present one if the last advance did not follow it."""
         if product_id not in self._shown or product_id not in self._followed:
             market = self._markets[product_id]
-            bids, asks = market.ladder(Side.BUY, SHOWN_LEVELS), market.ladder(Side.SELL, SHOWN_LEVELS)
+            bids, asks = self._ladders(market)
             self._shown[product_id] = (market.book_version, bids, asks, self.now_ns)
         _, bids, asks, shown_ns = self._shown[product_id]
         return BookChanged(
@@ -92,14 +98,36 @@ class Timeline:
             asks=tuple(asks.items()),
         )
 
-    def _next(self, limit_ns: int, wanted: Collection[str]) -> tuple[int, Market] | None:
-        """Return the earliest update of interest up to the limit, and its market."""
+    def _next(self, limit_ns: int) -> tuple[int, Market] | None:
+        """Return the earliest update up to the limit that may concern an order, and its market."""
         best: tuple[int, Market] | None = None
-        for product_id, market in self._markets.items():
-            update = market.next_update(self._update(market, limit_ns), product_id in wanted)
+        for market in self._markets.values():
+            if not market.queues:
+                continue
+            update = market.next_update(self._update(market, limit_ns))
             if update is not None and (best is None or update < best[0]):
                 best = (update, market)
         return best
+
+    def _publish_prints(self, printed: dict[str, int], to_ns: int, before: Market | None = None) -> None:
+        """Tell the model's prints up to the moment, in order of time and then of the list of markets.
+
+        `printed` says up to where they were told. A market that steps at the moment tells its own prints of it,
+        and markets that come after `before` in the list tell theirs after that step.
+        """
+        rows: list[tuple[int, int, Market, Print]] = []
+        is_after = False
+        for place, (product_id, market) in enumerate(self._markets.items()):
+            is_after = is_after or market is before
+            if product_id not in printed:
+                continue
+            until = self._update(market, to_ns) - is_after
+            since = max(printed[product_id], market.update)
+            if until > since:
+                rows += ((row.update, place, market, row) for row in market.model_prints(since, until))
+                printed[product_id] = until
+        rows.sort(key=itemgetter(0, 1))
+        self._desk.events.extend(trade_of(market, row) for _, _, market, row in rows)
 
     def _move(self, ts_ns: int) -> None:
         self.now_ns = self._desk.now_ns = ts_ns
@@ -124,14 +152,18 @@ class Timeline:
         for market in self._markets.values():
             market.skip_to(max(market.update, self.now_ns // market.tape.interval_ns))
 
+    def _ladders(self, market: Market) -> tuple[dict[int, int], dict[int, int]]:
+        return market.ladder(Side.BUY, self.shown_levels), market.ladder(Side.SELL, self.shown_levels)
+
     def _show_books(self, wanted: Collection[str]) -> None:
-        for product_id in wanted:
-            market = self._markets[product_id]
+        for product_id, market in self._markets.items():  # not in the order of a set: it differs between processes
+            if product_id not in wanted:
+                continue
             shown = self._shown.get(product_id)
             version = market.book_version
             if shown is not None and shown[0] == version:
                 continue
-            bids, asks = market.ladder(Side.BUY, SHOWN_LEVELS), market.ladder(Side.SELL, SHOWN_LEVELS)
+            bids, asks = self._ladders(market)
             self._shown[product_id] = (version, bids, asks, self.now_ns)
             if shown is None:
                 self._desk.events.append(self.snapshot(product_id))
