@@ -18,8 +18,7 @@ from tasks.dry_run_pulse import dry_run_pulse
 from tasks.go_no_go import go_no_go
 from tasks.live_micro_test import live_micro_test
 from tasks.preflight import preflight
-from trading_core.advanced_trade.credentials import load_credentials
-from trading_core.bootstrap import open_venue
+from trading_core.bootstrap import account_fingerprint, open_venue
 from trading_core.errors import ConfigurationError, VenueError
 from trading_core.gate.decide import DecisionRecord
 from trading_core.gate.outcomes import Verdict
@@ -112,8 +111,7 @@ def check(request: RolloutRequest) -> tuple[Settings, Plan, VenueName]:
     if request.faults:
         load_faults(request.faults)
     if venue is VenueName.LIVE:
-        settings.require_armed(request.plan)
-        load_credentials(os.environ, settings.key_file)
+        settings.require_armed(request.plan, account_fingerprint(venue))
     return settings, plan, venue
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from random import Random
 from typing import assert_never
 
@@ -28,6 +29,7 @@ from trading_core.executor import InlineExecutor
 from trading_core.local_exchange.config import ExchangeConfig
 from trading_core.local_exchange.exchange import LocalExchange
 from trading_core.local_exchange.faults import load_faults
+from trading_core.plan import Level
 from trading_core.ports import Broker, Feed
 from trading_core.run import Endpoint, RunContext, VenueName
 from trading_core.settings import load_settings
@@ -141,16 +143,31 @@ def _open_feed(
 
 def make_guard(context: RunContext, clock: Clock) -> TradingGuard:
     """Return the guard of the account that this run trades with: every process of the account shares its file."""
-    account = account_name(context)
-    return TradingGuard(context.event_store_root / "accounts" / account / "trading_state.jsonl", clock.now_ns)
+    return open_guard(context.event_store_root, account_name(context), clock)
+
+
+def open_guard(event_store_root: Path, account: str, clock: Clock) -> TradingGuard:
+    """Return the guard of an account by its name."""
+    return TradingGuard(event_store_root / "accounts" / account / "trading_state.jsonl", clock.now_ns)
 
 
 def account_name(context: RunContext) -> str:
-    """Return a name for the account that reveals nothing: a rehearsal's account is the run's own."""
-    if context.venue.level.value < "L3":
-        return f"rehearsal-{context.run_id}"
-    credentials = load_credentials(os.environ)
-    return "live-" + hashlib.sha256(credentials.key_name.encode()).hexdigest()[:12]
+    """Return the folder name of the account's state: a rehearsal's account is the run's own."""
+    return f"rehearsal-{context.run_id}" if context.venue.level is Level.L0 else account_fingerprint(context.venue)
+
+
+def account_fingerprint(venue: VenueName) -> str:
+    """Return a name for the account that reveals nothing; raises ConfigurationError if its key cannot be read."""
+    match venue.level:
+        case Level.L0:
+            return "rehearsal"
+        case Level.L1:
+            return "sandbox"  # Coinbase's sandbox knows no accounts
+        case Level.L2 | Level.L3:
+            credentials = load_credentials(os.environ, load_settings(os.environ).key_file)
+            return f"{venue}-" + hashlib.sha256(credentials.key_name.encode()).hexdigest()[:12]
+        case _:
+            assert_never(venue.level)
 
 
 def read_credentials(endpoint: Endpoint) -> Credentials | ConfigurationError:

@@ -6,7 +6,7 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from trading_core.bootstrap import make_guard, simulated_start_ns
+from trading_core.bootstrap import account_fingerprint, make_guard, simulated_start_ns
 from trading_core.clock import SystemClock, VirtualClock
 from trading_core.errors import ConfigurationError
 from trading_core.gate.subject import Subject
@@ -79,7 +79,7 @@ def make_subject(plan: Plan, venue: VenueName, faults: str = "") -> Subject:
         strategy_params=plan.entry.params,
         venue=venue,
         faults=faults,
-        account_fingerprint="rehearsal" if venue.level is Level.L0 else venue,
+        account_fingerprint=account_fingerprint(venue),
         products=tuple(p.product_id for p in plan.products),
     )
 
