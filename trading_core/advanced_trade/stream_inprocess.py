@@ -21,6 +21,7 @@ from trading_core.local_exchange.model import ExchangeEvent, ExchangeOrder, Fill
 from trading_core.orders import VenueOrder
 from trading_core.products import Product
 
+BOOK_LEVELS = 20  # of each side: twice what the impact model reads, and room to walk the largest order
 BOOK_EVERY_NS = NS  # a look at each book a second: orders wake the session to the nanosecond all the same
 
 
@@ -52,6 +53,7 @@ class InProcessFeed:
         """Subscribe: the first poll returns the connection's start and a snapshot of each book."""
         now_ns = self._clock.now_ns()
         self._wanted = tuple(p.product_id for p in products)
+        self._exchange.show_levels(BOOK_LEVELS)
         self._exchange.advance(now_ns, self._wanted)  # the snapshots below agree with the end of this
         self._pending = [StreamChanged(ts_ns=now_ns, state=StreamState.CONNECTED, detail="in process")]
         self._pending += [self._exchange.book_snapshot(product_id) for product_id in self._wanted]

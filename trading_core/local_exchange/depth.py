@@ -6,6 +6,9 @@ again every few seconds. So a moving touch changes few levels, and any moment ca
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -23,6 +26,24 @@ LEVEL_SIGMA = 0.8
 _M1, _M2, _M3 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 _WORD = 2**64
 _TABLE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """One side at several updates: behind its touch each takes `count` − 1 of the prices, from `first` on."""
+
+    updates: range
+    touches: list[int]
+    first: list[int]
+    prices: list[int]
+    lots: Ints  # a row for each update, a column for each price
+    count: int
+
+    def behind(self, update: int) -> tuple[int, Iterator[tuple[int, int]]]:
+        """Return the touch at the update, and ticks and lots of each level behind it."""
+        row = self.updates.index(update)
+        start, end = self.first[row], self.first[row] + self.count - 1
+        return self.touches[row], zip(self.prices[start:end], self.lots[row, start:end].tolist(), strict=True)
 
 
 class Depth:
@@ -76,8 +97,8 @@ class Depth:
             np.concatenate(([self.touch_lots(side, update, touch)], lots)),
         )
 
-    def rows(self, side: Side, updates: range, count: int) -> list[list[tuple[int, int]]]:
-        """Return what `levels` returns at each of the updates, as (ticks, lots); much cheaper than one by one."""
+    def books(self, side: Side, updates: range, count: int) -> Books:
+        """Return what `levels` returns at each of the updates; much cheaper than one by one."""
         touches = np.array([self._tape.quote(update)[side is Side.SELL] for update in updates], dtype=np.int64)
         low, high = int(touches.min()) // self._gap, int(touches.max()) // self._gap
         if side is Side.BUY:
@@ -87,18 +108,10 @@ class Depth:
         word = _mix(index.astype(np.uint64) * np.uint64(_M1) ^ np.uint64(self._salt[Side.BUY]))
         ticks = index * self._gap + (word % np.uint64(self._gap)).astype(np.int64)
         ticks, word = ticks[ticks > 0], word[ticks > 0]
-        if side is Side.BUY:
-            first = np.searchsorted(-ticks, -touches, side="right").tolist()
-        else:
-            first = np.searchsorted(ticks, touches, side="right").tolist()
-        lots = self._lots_of_rows(side, updates, ticks, word).tolist()
-        prices = ticks.tolist()
-        made = []
-        for update, touch, at, sizes in zip(updates, touches.tolist(), first, lots, strict=True):
-            row = [(touch, self.touch_lots(side, update, touch))]
-            row += zip(prices[at : at + count - 1], sizes[at : at + count - 1], strict=True)
-            made.append(row)
-        return made
+        sign = -1 if side is Side.BUY else 1
+        first = np.searchsorted(ticks * sign, touches * sign, side="right")
+        lots = self._lots_of_rows(side, updates, ticks, word)
+        return Books(updates, touches.tolist(), first.tolist(), ticks.tolist(), lots, count)
 
     def lots_at(self, side: Side, update: int, tick: int) -> int:
         """Return the synthetic size at one price of the side; zero if no level stands there."""

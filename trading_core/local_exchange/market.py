@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
 from trading_core.local_exchange.depth import Depth
+from trading_core.local_exchange.looks import Looks
 from trading_core.local_exchange.queue import Queues, Resting, in_turn
 from trading_core.local_exchange.tape import Minute, Tape
 from trading_core.orders import Side
@@ -17,8 +18,6 @@ from trading_core.products import Product
 
 IMPACT_S = 10  # what an account took grows back over this time
 LEVELS_FEW, LEVELS_NEAR, LEVELS_MAX = 24, 64, 1024
-READ_AHEAD = 60  # books made at once for somebody who looks at a steady pace
-STEP_MAX = 50  # updates from look to look: at a slower pace, reading ahead would span too wide a range of prices
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ class Market:
         self.queues = Queues()
         self._eaten: dict[Side, dict[int, tuple[int, int]]] = {Side.BUY: {}, Side.SELL: {}}
         self._impact_updates = IMPACT_S * (tape.updates_a_minute // 60)
-        self._looks: dict[tuple[Side, int], _Looks] = {}
+        self._looks: dict[tuple[Side, int], Looks] = {}
         self._hits: tuple[tuple[int, int], list[int]] = ((-1, -1), [])
         # The last answer of `next_update`: the queues' version, the update found, and how far the search went.
         self._ahead: tuple[int, int | None, int] = (-1, None, -1)
@@ -359,40 +358,10 @@ class Market:
         return max(0, -(-lots * left // self._impact_updates)) if lots else 0
 
     def _raw(self, side: Side, count: int) -> list[tuple[int, int]]:
-        looks = self._looks.setdefault((side, count), _Looks())
-        ahead = looks.at(self.update)
-        if self.update not in looks.rows:
-            if ahead > 1:
-                updates = range(self.update, self.update + ahead * looks.step, looks.step)
-                looks.keep(updates, self._depth.rows(side, updates, count))
-            else:
-                ticks, lots = self._depth.levels(side, self.update, count)
-                looks.keep([self.update], [list(zip(ticks.tolist(), lots.tolist(), strict=True))])
-        return looks.rows[self.update]
-
-
-class _Looks:
-    """The books made of one side, and the pace at which somebody looks at them."""
-
-    def __init__(self) -> None:
-        self.rows: dict[int, list[tuple[int, int]]] = {}
-        self.step = 1
-        self._last = 0
-
-    def at(self, update: int) -> int:
-        """Note a look; return how many books to make now: more than one if the pace is steady."""
-        step = update - self._last
-        if step == 0:
-            return 1
-        is_steady = step == self.step
-        self._last, self.step = update, max(step, 1)
-        return READ_AHEAD if is_steady and step <= STEP_MAX else 1
-
-    def keep(self, updates: Sequence[int], rows: list[list[tuple[int, int]]]) -> None:
-        """Keep the books, and forget old ones when there are many."""
-        if len(self.rows) + len(rows) > 2 * READ_AHEAD:
-            self.rows.clear()
-        self.rows.update(zip(updates, rows, strict=True))
+        looks = self._looks.get((side, count))
+        if looks is None:
+            looks = self._looks[side, count] = Looks(self._depth, side, count)
+        return looks.at(self.update)
 
 
 def _print_of(columns: Minute, update: int, index: int) -> Print:
