@@ -13,10 +13,14 @@ from trading_core import events as ev
 from trading_core.artifacts import Trace
 from trading_core.gate.outcomes import Reason
 from trading_core.metrics.evidence import Evidence, Unusable
-from trading_core.orders import OrderIntent
+from trading_core.orders import OrderIntent, OrderStatus
 from trading_core.plan import Criterion, Plan
 
 E = TypeVar("E", bound=ev.Event)
+# Only an order that the venue took can be in one of these.
+TAKEN = frozenset(
+    {OrderStatus.OPEN, OrderStatus.CANCEL_REQUESTED, OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.EXPIRED}
+)
 
 
 class Placed(NamedTuple):
@@ -72,6 +76,15 @@ class Facts:
     def accepted(self) -> dict[str, tuple[int, ev.OrderAccepted]]:
         """Return the acceptances by client order id."""
         return {event.client_order_id: (seq, event) for seq, event in self.of(ev.OrderAccepted)}
+
+    def taken(self) -> dict[str, int]:
+        """Return the seq that shows each order at the venue: its acceptance, or its report if the answer was lost."""
+        seqs = {name: seq for name, (seq, _) in self.accepted().items()}
+        lost = {event.client_order_id for _, event in self.of(ev.OrderLost)}
+        for seq, event in self.of(ev.OrderReported):
+            if event.order.client_order_id in lost and event.order.status in TAKEN:
+                seqs.setdefault(event.order.client_order_id, seq)
+        return seqs
 
     def rejected(self) -> dict[str, tuple[int, ev.OrderRejected]]:
         """Return the rejections by client order id."""

@@ -51,7 +51,10 @@ def place_order_latency(view: View) -> RateObservation:
         latency = trace.answer.latency_ms if trace.answer else None
         trials.append((trace, latency is not None and latency <= limit))
         worst = max(worst, latency or ZERO)
-    return _rate(view, trials, "from send to answer").model_copy(update={"worst": worst})
+    words = "from send to answer"
+    if lost := [event for _, event in view.facts.of(ev.OrderLost)]:
+        words += f"; {len(lost)} without an answer that could be used, the last: {lost[-1].cause}"
+    return _rate(view, trials, words).model_copy(update={"worst": worst})
 
 
 def retries_per_order(view: View) -> InvariantObservation:

@@ -72,7 +72,7 @@ def stop_limit_placed(view: View) -> Effect:
 def crossing_rejected(view: View) -> Effect:
     """Each crossing probe was rejected by the venue, for the one right reason."""
     orders = [p for p in view.facts.placed if p.intent.purpose is Purpose.PROBE_CROSSING and p.intent.post_only]
-    accepted, rejected = view.facts.accepted(), view.facts.rejected()
+    taken, rejected = view.facts.taken(), view.facts.rejected()
     right = {
         p.client_order_id: rejected[p.client_order_id][0] for p in orders
         if p.client_order_id in rejected and rejected[p.client_order_id][1].reason == CROSSING_REASON
@@ -80,7 +80,7 @@ def crossing_rejected(view: View) -> Effect:
     products = {p.intent.product_id for p in orders if p.client_order_id in right}
     return Effect(
         [p.seq for p in orders], list(right.values()), _without(view, products),
-        is_contradicted=any(p.client_order_id in accepted for p in orders),
+        is_contradicted=any(p.client_order_id in taken for p in orders),
     )
 
 
@@ -102,7 +102,7 @@ def sized_down(view: View) -> Effect:
 def auto_cancel(view: View) -> Effect:
     """An accepted order was cancelled by its age, not earlier than the plan's limit, and is gone."""
     orders = [p for p in _of_step(view, "auto_cancel") if p.intent.cancel_after_s is not None]
-    accepted, known_ns = view.facts.accepted(), _known_since(view)
+    taken, known_ns = view.facts.taken(), _known_since(view)
     gone = {
         e.order.client_order_id for _, e in view.facts.of(ev.OrderReported)
         if e.order.status is OrderStatus.CANCELLED
@@ -116,7 +116,7 @@ def auto_cancel(view: View) -> Effect:
                 continue
             is_due = e.ts_ns >= known_ns[name] + (order.intent.cancel_after_s or 0) * NS
             (seen if is_due and name in gone else early).append(seq)
-    return Effect([p.seq for p in orders if p.client_order_id in accepted], seen, is_contradicted=bool(early))
+    return Effect([p.seq for p in orders if p.client_order_id in taken], seen, is_contradicted=bool(early))
 
 
 def entry_exit_pnl(view: View) -> Effect:
@@ -152,8 +152,8 @@ def kill_switch_drill(view: View) -> Effect:
         if e.state is TradingState.REDUCE_ONLY and "drill" in e.reason
     ]
     exits = [p for p in facts.placed if p.intent.purpose is Purpose.PROBE_EXIT_WHILE_REDUCING]
-    accepted = facts.accepted()
-    taken = [accepted[p.client_order_id][0] for p in exits if p.client_order_id in accepted]
+    at_venue = facts.taken()
+    taken = [at_venue[p.client_order_id] for p in exits if p.client_order_id in at_venue]
     traces = [t for t in view.evidence.get(ExecutionLogs).rows if t.purpose is Purpose.PROBE_EXIT_WHILE_REDUCING]
     fills = [f for t in traces for f in t.fills]
     provoked = [seq for seq, _ in tight] + denied + [p.seq for p in exits]
@@ -217,11 +217,12 @@ def reduce_only_transition(view: View) -> ExercisedObservation:
 
 def _known_since(view: View) -> dict[str, int]:
     """Return since when each order was known at the venue: the user channel may overtake the acknowledgement."""
+    taken = view.facts.taken()
     since = {name: event.ts_ns for name, (_, event) in view.facts.accepted().items()}
     for _, event in view.facts.of(ev.OrderReported):
         name = event.order.client_order_id
-        if name in since:
-            since[name] = min(since[name], event.ts_ns)
+        if name in taken:
+            since[name] = min(since.get(name, event.ts_ns), event.ts_ns)
     return since
 
 
@@ -230,10 +231,10 @@ def _of_step(view: View, step: str) -> list[Placed]:
 
 
 def _accepted_for_each(view: View, orders: Sequence[Placed]) -> Effect:
-    accepted = view.facts.accepted()
-    taken = [p for p in orders if p.client_order_id in accepted]
-    seqs = [accepted[p.client_order_id][0] for p in taken]
-    return Effect([p.seq for p in orders], seqs, _without(view, {p.intent.product_id for p in taken}))
+    taken = view.facts.taken()
+    found = [p for p in orders if p.client_order_id in taken]
+    seqs = [taken[p.client_order_id] for p in found]
+    return Effect([p.seq for p in orders], seqs, _without(view, {p.intent.product_id for p in found}))
 
 
 def _without(view: View, products: set[str]) -> list[str]:
