@@ -54,51 +54,63 @@ def run(given: MicroTestInput) -> StageResult:
 
 
 def _result(engine: Engine, session: Session, failure: str, started_ns: int, ended_ns: int) -> StageResult:
-    steps = engine.desk.steps_ended
-    checks = [
-        Check(
-            name="session", status=_status(not failure), observed=failure or "ran to its end",
-            needed="the session runs to its end",
-            remedy="" if not failure else "see the event store for the last event",
-        )
-    ]
-    trips = engine.guardrails.latched.values()
-    checks.append(
-        Check(
-            name="guardrails", status=_status(not trips),
-            observed="; ".join(f"{t.name}: {t.observed} (limit {t.limit}) {t.detail}".rstrip() for t in trips) or "none latched",
-            needed="no guardrail latches", remedy="" if not trips else "find the cause before another attempt",
-        )
-    )
-    for name in engine.desk.plan.protocol.steps:
-        step = steps.get(name)
-        checks.append(
-            Check(
-                name=name, status=CheckStatus.NOT_EVALUATED if step is None else _status(step.is_shown),
-                observed="the step did not end" if step is None else step.detail,
-                needed="the effect is provoked and seen",
-                remedy="" if step is not None and step.is_shown else "see the event log of this step",
-                blocked_by="guardrails" if trips else "session" if failure else "",
-            )
-        )
-    flat = session.flat
-    checks.append(
-        Check(
-            name="flat_at_end", status=_status(flat is not None and flat.is_flat),
-            observed="not verified" if flat is None else flat.sentence, needed="no open orders and no position",
-            remedy="" if flat is not None and flat.is_flat else "close at the venue by hand, now",
-        )
+    checks = (
+        _check("session", not failure, failure or "ran to its end", "the session runs to its end",
+               "see the event store for the last event"),
+        _guardrails(engine),
+        *_steps(engine, failure),
+        _flat(session),
     )
     bad = next((c for c in checks if c.status is not CheckStatus.PASSED), None)
+    shown = len(engine.desk.steps_ended)
     return StageResult(
         stage=Stage.LIVE_MICRO_TEST,
         status=StageStatus.PASSED if bad is None else StageStatus.FAILED,
         started_ns=started_ns,
         ended_ns=ended_ns,
-        summary=f"{len(steps)} steps shown, flat at the end" if bad is None else f"{bad.name}: {bad.observed}",
-        checks=tuple(checks),
+        summary=f"{shown} steps shown, flat at the end" if bad is None else f"{bad.name}: {bad.observed}",
+        checks=checks,
     )
 
 
-def _status(is_good: bool) -> CheckStatus:
-    return CheckStatus.PASSED if is_good else CheckStatus.FAILED
+def _guardrails(engine: Engine) -> Check:
+    trips = engine.guardrails.latched.values()
+    words = [f"{t.name}: {t.observed} (limit {t.limit}) {t.detail}".rstrip() for t in trips]
+    return _check(
+        "guardrails", not trips, "; ".join(words) or "none latched", "no guardrail latches",
+        "find the cause before another attempt",
+    )
+
+
+def _steps(engine: Engine, failure: str) -> list[Check]:
+    """Return a check for each step of the plan, also for those that never began."""
+    blocker = "guardrails" if engine.guardrails.latched else "session" if failure else ""
+    checks = []
+    for name in engine.desk.plan.protocol.steps:
+        step = engine.desk.steps_ended.get(name)
+        if step is None:
+            check = Check(
+                name=name, status=CheckStatus.NOT_EVALUATED, observed="the step did not end",
+                needed="the effect is provoked and seen", remedy="see the event log of this step", blocked_by=blocker,
+            )
+        else:
+            check = _check(
+                name, step.is_shown, step.detail, "the effect is provoked and seen", "see the event log of this step"
+            )
+        checks.append(check)
+    return checks
+
+
+def _flat(session: Session) -> Check:
+    flat = session.flat
+    return _check(
+        "flat_at_end", flat is not None and flat.is_flat, "not verified" if flat is None else flat.sentence,
+        "no open orders and no position", "close at the venue by hand, now",
+    )
+
+
+def _check(name: str, is_good: bool, observed: str, needed: str, remedy: str) -> Check:
+    return Check(
+        name=name, status=CheckStatus.PASSED if is_good else CheckStatus.FAILED, observed=observed, needed=needed,
+        remedy="" if is_good else remedy,
+    )
