@@ -205,7 +205,7 @@ def _drift(venue: Venue) -> Seen:
     if not drift:
         return passed("every member known, none missing")
     shown = "; ".join(drift[:5]) + (f" and {len(drift) - 5} more" if len(drift) > 5 else "")
-    return Seen(CheckStatus.WARNED, shown, value=Decimal(len(drift)), unit="members")
+    return Seen(CheckStatus.WARNED, shown)
 
 
 def _mid(venue: Venue, product: Product) -> Price:

@@ -92,12 +92,17 @@ def run_checks(specs: Sequence[CheckSpec], now_ns: Callable[[], int]) -> Checkli
                 measured_ns=now_ns(),
                 value=None if seen is None else seen.value,
                 unit="" if seen is None else seen.unit,
-                holds=None if seen is None else seen.status in _MAY_GO_ON,
+                holds=None if seen is None else _holds(seen),
                 problem=Reason.NOT_EVALUATED if seen is None else None,
                 detail=checks[spec.name].observed,
             )
         )
     return ChecklistResult(tuple(checks.values()), tuple(observations))
+
+
+def _holds(seen: Seen) -> bool:
+    """Tell what the gate is told: a warning lets the run go on, but holds only where the gate judges its figure."""
+    return seen.status is CheckStatus.PASSED or (seen.status is CheckStatus.WARNED and seen.value is not None)
 
 
 _MAY_GO_ON = (CheckStatus.PASSED, CheckStatus.WARNED)
