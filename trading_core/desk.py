@@ -201,6 +201,12 @@ class Desk:
             self.orders.cancel_requested(event)
             self.decisions.commands.append(CancelOrder(order.client_order_id, order.order_id))
 
+    def cancel_again(self, order: TrackedOrder) -> None:
+        """Repeat a request that had no effect: the venue may have forgotten it."""
+        order.cancel_asked_ns = self.now_ns
+        if order.order_id:
+            self.decisions.commands.append(CancelOrder(order.client_order_id, order.order_id))
+
     def cancel_all(self, cause: str, *, entries_only: bool = False) -> None:
         """Ask for the end of every order that may rest at the venue."""
         for order in self.orders.live():

@@ -21,6 +21,7 @@ from trading_core.snapshots import SNAPSHOT_REREADS_MAX, holdings_of, take_snaps
 from trading_core.trading_state import TradingState
 
 ASK_AGAIN_AFTER_S = 2  # how long to wait before asking about an order of unknown outcome again
+CANCEL_AGAIN_AFTER_S = 10  # a cancel that the venue took, or was to take, and that has no effect
 ASK_LIVE_EVERY_S = 30  # a resting order is asked about now and then: the user channel may have lost a message
 DAY_NS = 86_400 * NS
 
@@ -239,6 +240,8 @@ class Engine:
             self.desk.cancel(order, "auto_cancel")
         if order.status is OrderStatus.CANCEL_REQUESTED:
             self._ask_again(order, ASK_AGAIN_AFTER_S)
+            if now_ns - order.cancel_asked_ns >= CANCEL_AGAIN_AFTER_S * NS:
+                self.desk.cancel_again(order)
         elif order.status is OrderStatus.OPEN:
             self._ask_again(order, ASK_LIVE_EVERY_S)
 

@@ -39,6 +39,7 @@ class TrackedOrder:
     fees: Notional = ZERO
     reason: str = ""
     cancel_cause: str = ""
+    cancel_asked_ns: int = 0
     times_absent: int = 0
     fills: list[Fill] = field(default_factory=list)
 
@@ -185,7 +186,7 @@ class OrderManager:
     def cancel_requested(self, event: CancelRequested) -> TrackedOrder:
         """We asked for the order's end."""
         order = self.orders[event.client_order_id]
-        order.cancel_cause = event.cause
+        order.cancel_cause, order.cancel_asked_ns = event.cause, event.ts_ns
         self._move(order, OrderStatus.CANCEL_REQUESTED, event.ts_ns)
         return order
 

@@ -22,7 +22,7 @@ from trading_core.commands import (
     TightenState,
 )
 from trading_core.desk import Desk
-from trading_core.engine import ASK_AGAIN_AFTER_S, ASK_LIVE_EVERY_S, DAY_NS, Engine
+from trading_core.engine import ASK_AGAIN_AFTER_S, ASK_LIVE_EVERY_S, CANCEL_AGAIN_AFTER_S, DAY_NS, Engine
 from trading_core.events import (
     CancelAnswered,
     CancelRequested,
@@ -92,11 +92,21 @@ def test_a_cancel_is_asked_for_once_and_then_asked_about() -> None:
     market = Market(QUIET)
     order = market.open()
     market.tick(30)
-    seen = [type(c) for _ in range(5) for c in market.tick(1).commands if not isinstance(c, ReadAccount)]
+    seen = [type(c) for _ in range(9) for c in market.tick(1).commands]
     assert CancelOrder not in seen
-    assert seen.count(AskOrder) == 5 // ASK_AGAIN_AFTER_S
+    assert seen.count(AskOrder) == 9 // ASK_AGAIN_AFTER_S
     market.feed(CancelAnswered(ts_ns=market.now_ns, client_order_id=order.client_order_id, is_accepted=False))
     assert len(commands(market.tick(1), CancelOrder)) == 1
+
+
+def test_a_cancel_without_effect_is_repeated_every_ten_seconds() -> None:
+    market = Market(QUIET)
+    order = market.open()
+    market.tick(30)
+    again = [second for second in range(1, 31) if commands(market.tick(1), CancelOrder)]
+    assert again == [CANCEL_AGAIN_AFTER_S, 2 * CANCEL_AGAIN_AFTER_S, 3 * CANCEL_AGAIN_AFTER_S]
+    market.report(order, OrderStatus.CANCELLED)
+    assert commands(market.tick(CANCEL_AGAIN_AFTER_S), CancelOrder) == []
 
 
 def test_a_resting_order_is_asked_about_now_and_then() -> None:
