@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from trading_core.errors import GreenlightError
+from trading_core.errors import GreenlightError, VenueError
 from trading_core.gate.evidence import ReadinessObservation
 from trading_core.gate.outcomes import Reason
 from trading_core.stages.result import Check, CheckStatus
@@ -20,6 +20,8 @@ class Seen:
     observed: str
     value: Decimal | None = None
     unit: str = ""
+    problem: Reason | None = None  # nothing was shown, good or bad: the gate is told so
+    remedy: str = ""  # instead of the check's own, where something else is to be mended
 
 
 def passed(observed: str) -> Seen:
@@ -30,6 +32,12 @@ def passed(observed: str) -> Seen:
 def failed(observed: str) -> Seen:
     """Return a failure with what was seen."""
     return Seen(CheckStatus.FAILED, observed)
+
+
+def unanswered(observed: str) -> Seen:
+    """Return a failure that shows nothing of what was asked: the venue, not the subject, is to be looked at."""
+    remedy = "mend what is named, or wait until the venue answers, and run again"
+    return Seen(CheckStatus.FAILED, observed, problem=Reason.MISSING, remedy=remedy)
 
 
 def holds(is_so: bool, observed: str) -> Seen:
@@ -83,7 +91,7 @@ def run_checks(specs: Sequence[CheckSpec], now_ns: Callable[[], int]) -> Checkli
             status=status,
             observed=f"not evaluated: {blocker} did not pass" if seen is None else seen.observed,
             needed=spec.needed,
-            remedy=spec.remedy if status in (CheckStatus.FAILED, CheckStatus.WARNED) else "",
+            remedy=_remedy(spec, seen),
             blocked_by=blocker or "",
         )
         observations.append(
@@ -93,11 +101,17 @@ def run_checks(specs: Sequence[CheckSpec], now_ns: Callable[[], int]) -> Checkli
                 value=None if seen is None else seen.value,
                 unit="" if seen is None else seen.unit,
                 holds=None if seen is None else _holds(seen),
-                problem=Reason.NOT_EVALUATED if seen is None else None,
+                problem=Reason.NOT_EVALUATED if seen is None else seen.problem,
                 detail=checks[spec.name].observed,
             )
         )
     return ChecklistResult(tuple(checks.values()), tuple(observations))
+
+
+def _remedy(spec: CheckSpec, seen: Seen | None) -> str:
+    if seen is None or seen.status is CheckStatus.PASSED:
+        return ""
+    return seen.remedy or spec.remedy
 
 
 def _holds(seen: Seen) -> bool:
@@ -111,5 +125,7 @@ _MAY_GO_ON = (CheckStatus.PASSED, CheckStatus.WARNED)
 def _look(spec: CheckSpec) -> Seen:
     try:
         return spec.look()
+    except VenueError as e:
+        return unanswered(f"{type(e).__name__}: {e}")
     except GreenlightError as e:
         return failed(f"{type(e).__name__}: {e}")

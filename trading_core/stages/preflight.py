@@ -21,7 +21,7 @@ from trading_core.plan import Plan, Stage
 from trading_core.ports import KeyPermissions, Venue
 from trading_core.protocol import check_steps
 from trading_core.run import Endpoint, RunContext
-from trading_core.stages.checklist import CheckSpec, Seen, failed, holds, passed, run_checks
+from trading_core.stages.checklist import CheckSpec, Seen, failed, holds, passed, run_checks, unanswered
 from trading_core.stages.result import CheckStatus, StageResult, StageStatus
 from trading_core.storage.folder_check import is_network_file_system
 from trading_core.trading_state import TradingGuard, TradingState
@@ -83,7 +83,7 @@ def _venue_specs(given: PreflightInput) -> list[CheckSpec]:
             name="key_scope_view_trade", needed="the key may view and trade",
             remedy="make a key with the view and trade permissions, and no other",
             after=("connectivity", "clock_offset_s", "credentials"),
-            look=lambda: _may_view_and_trade(given.venue.key_permissions()),
+            look=lambda: judge_scope(given.venue.key_permissions()),
         ),
         CheckSpec(
             name="key_no_transfer", needed="the key may not transfer",
@@ -139,14 +139,19 @@ def _connect(endpoint: Endpoint) -> Seen:
             with ssl.create_default_context().wrap_socket(connection, server_hostname=host) as secure:
                 return passed(f"connected to {host} with {secure.version()}")
     except OSError as e:
-        return failed(f"{endpoint.rest_host}: {e}")
+        return unanswered(f"{endpoint.rest_host}: {e}")
 
 
 def _clock_offset(venue: Venue, clock: Clock) -> Seen:
     before_ns = clock.now_ns()
     server_ns = venue.server_time_ns()
     after_ns = clock.now_ns()
-    offset_s = Decimal((server_ns - (before_ns + after_ns) // 2) // 1_000_000) / 1000
+    return judge_clock(server_ns - (before_ns + after_ns) // 2)
+
+
+def judge_clock(offset_ns: int) -> Seen:
+    """Return what an offset of the venue's clock from ours comes to: ready below 2 s, a no-go above 5 s."""
+    offset_s = Decimal(offset_ns // 1_000_000) / 1000
     size = abs(offset_s)
     status = CheckStatus.PASSED if size < CLOCK_PASS_S else CheckStatus.WARNED
     if size > CLOCK_FAIL_S:
@@ -164,7 +169,8 @@ def _credentials(credentials: Credentials | ConfigurationError | None) -> Seen:
             return passed("in process: the venue knows us")
 
 
-def _may_view_and_trade(permissions: KeyPermissions) -> Seen:
+def judge_scope(permissions: KeyPermissions) -> Seen:
+    """Return whether the key may view and trade."""
     return holds(
         permissions.can_view and permissions.can_trade,
         f"view {_yes(permissions.can_view)}, trade {_yes(permissions.can_trade)}",
