@@ -92,7 +92,9 @@ def _number(stage: Stage) -> str:
 
 
 def _seconds(result: StageResult) -> str:
-    return f"{(result.ended_ns - result.started_ns) / NS:.1f} s"
+    # Analysis and decision take no venue time.
+    elapsed_ns = result.ended_ns - result.started_ns
+    return f"{elapsed_ns / NS:.1f} s" if elapsed_ns else ""
 
 
 def _check_text(check: Check) -> Text:
