@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCK_VENV := var/lock-venv
 # Locked although this Python may not want them: redis below 3.11.3, prefect from 3.13 on.
 ALSO_LOCKED := async-timeout whenever
-SPEED ?= 15
+SPEED ?= 10
 DAY ?= typical
 SEED ?= 1
 PYTEST_ARGS ?=
@@ -24,7 +24,7 @@ export PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT := false
 .PHONY: help rollout simulate test check bench up lock clean
 
 help: ## print this list
-	@echo "usage: make TARGET [PYTHON=…] [SPEED=15] [DAY=typical] [SEED=1]"
+	@echo "usage: make TARGET [PYTHON=…] [SPEED=10] [DAY=typical] [SEED=1]"
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile
 
 rollout: $(VENV)/.installed ## set everything up, then rehearse phase2 on the local exchange over real sockets

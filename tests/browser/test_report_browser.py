@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,9 @@ EVIL = "<script>document.title='owned'</script>"
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    assert chromium, "chromium is not installed: apt-get install chromium, then run the browser tests again"
+    if chromium is None and not os.environ.get("CI"):
+        pytest.skip("chromium is not installed: apt-get install chromium to run the browser tests; CI has it")
+    assert chromium, "chromium is not installed, and CI must have it: see .ci/run"
     with sync_playwright() as playwright:
         launched = playwright.chromium.launch(executable_path=chromium, args=list(QUIET))
         yield launched
