@@ -26,7 +26,9 @@ def _run(context: RunContext, endpoint: Endpoint) -> StageResult:
     plan = context.plan
     with (
         connect(context, endpoint) as connection,
-        EventStore.open(context.event_store_root, context.run_id, genesis=context.order_prefix) as store,
+        EventStore.open(
+            context.event_store_root, context.run_id, genesis=context.order_prefix, is_durable=connection.is_durable
+        ) as store,
     ):
         products = {p.product_id: connection.venue.product(p.product_id) for p in plan.products}
         log = RunLog(context, products, store, connection.executor)

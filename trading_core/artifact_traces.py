@@ -38,6 +38,7 @@ class _Draft:
     reports: list[ReportStep] = field(default_factory=list)
     fills: list[FillStep] = field(default_factory=list)
     cancels: list[CancelStep] = field(default_factory=list)
+    trace: Trace | None = None  # as it was made last; None after every change
 
 
 class TraceBuilder:
@@ -49,8 +50,9 @@ class TraceBuilder:
         self._by_signal: dict[str, _Draft] = {}
         self._by_client_id: dict[str, _Draft] = {}
         self._by_order_id: dict[str, _Draft] = {}
-        self._fills: list[tuple[int, Fill, int]] = []
+        self._ownerless: list[tuple[int, Fill]] = []
         self._sized: list[tuple[int, ev.SizedDown]] = []
+        self._sized_rows: list[SizedDownRow] = []
 
     def add(self, seq: int, event: ev.AnyEvent) -> None:
         """Take one event; those that do not concern orders are ignored."""
@@ -63,6 +65,7 @@ class TraceBuilder:
             case ev.OrderDenied():
                 draft = self._by_signal.get(event.signal_id) or self._draft(event.intent, event.signal_id)
                 draft.denial = DenialStep(seq=seq, ts=event.ts_ns, reason=event.reason, detail=event.detail)
+                draft.trace = None
             case ev.OrderSubmitted():
                 self._on_submitted(seq, event)
             case ev.SubmitWithheld():
@@ -70,12 +73,13 @@ class TraceBuilder:
                     held.denial = DenialStep(
                         seq=seq, ts=event.ts_ns, reason=event.reason, detail="", is_withheld=True
                     )
+                    held.trace = None
             case ev.OrderAccepted() | ev.OrderRejected() | ev.OrderLost() | ev.OrderNotFound():
                 self._on_answer(seq, event)
             case ev.OrderReported():
                 self._on_report(seq, event.ts_ns, event.order)
             case ev.FillBooked():
-                self._fills.append((seq, event.fill, event.ts_ns))
+                self._ownerless.append((seq, event.fill))
             case ev.CancelRequested() | ev.CancelAnswered():
                 self._on_cancel(seq, event)
             case _:
@@ -83,15 +87,21 @@ class TraceBuilder:
 
     def finish(self) -> tuple[tuple[Trace, ...], tuple[FillStep, ...], tuple[SizedDownRow, ...]]:
         """Return the traces, the fills that belong to none of them and the rows of sized_down_events; repeatable."""
-        orphans: list[FillStep] = []
-        for draft in self._drafts:
-            draft.fills.clear()
-        for seq, fill, _ in self._fills:
+        self._give_fills()
+        orphans = tuple(self._fill_step(seq, fill, None) for seq, fill in self._ownerless)
+        self._sized_rows += (self._sized_row(seq, event) for seq, event in self._sized[len(self._sized_rows) :])
+        return tuple(_trace(draft) for draft in self._drafts), orphans, tuple(self._sized_rows)
+
+    def _give_fills(self) -> None:
+        """Give each fill to its order, as far as the order's id is known yet."""
+        waiting, self._ownerless = self._ownerless, []
+        for seq, fill in waiting:
             owner = self._by_order_id.get(fill.order_id)
-            step = self._fill_step(seq, fill, owner.submit.mid if owner and owner.submit else None)
-            (owner.fills if owner else orphans).append(step)
-        rows = tuple(self._sized_row(seq, event) for seq, event in self._sized)
-        return tuple(_trace(draft) for draft in self._drafts), tuple(orphans), rows
+            if owner is None:
+                self._ownerless.append((seq, fill))
+            else:
+                owner.fills.append(self._fill_step(seq, fill, owner.submit.mid if owner.submit else None))
+                owner.trace = None
 
     def _draft(self, intent: OrderIntent, signal_id: str) -> _Draft:
         draft = _Draft(intent, signal_id)
@@ -107,6 +117,7 @@ class TraceBuilder:
                 seq=seq, original_size=event.original_size, adjusted_size=event.adjusted_size,
                 limit_name=event.limit_name,
             )
+            draft.trace = None
 
     def _on_submitted(self, seq: int, event: ev.OrderSubmitted) -> None:
         draft = self._by_signal.get(event.signal_id)
@@ -117,6 +128,7 @@ class TraceBuilder:
         draft.submit = SubmitStep(
             seq=seq, ts=event.ts_ns, client_order_id=event.client_order_id, mid=event.mid
         )
+        draft.trace = None
         self._by_client_id[event.client_order_id] = draft
 
     def _on_answer(
@@ -144,12 +156,14 @@ class TraceBuilder:
             case ev.OrderNotFound():
                 step = AnswerStep(seq=seq, ts=event.ts_ns, kind=AnswerKind.NOT_FOUND, is_expected=False)
         draft.answers.append(step)
+        draft.trace = None
 
     def _on_report(self, seq: int, ts_ns: int, order: VenueOrder) -> None:
         draft = self._by_client_id.get(order.client_order_id) or self._by_order_id.get(order.order_id)
         if draft is None:
             return
         self._know(draft, order.order_id)
+        draft.trace = None
         draft.reports.append(
             ReportStep(
                 seq=seq, ts=ts_ns, status=order.status, filled_size=order.filled_size,
@@ -161,6 +175,7 @@ class TraceBuilder:
         draft = self._by_client_id.get(event.client_order_id)
         if draft is None:
             return
+        draft.trace = None
         if isinstance(event, ev.CancelRequested):
             draft.cancels.append(CancelStep(seq=seq, ts=event.ts_ns, cause=event.cause))
         elif draft.cancels:
@@ -196,6 +211,12 @@ class TraceBuilder:
 
 
 def _trace(draft: _Draft) -> Trace:
+    if draft.trace is None:
+        draft.trace = _made(draft)
+    return draft.trace
+
+
+def _made(draft: _Draft) -> Trace:
     intent = draft.intent
     lost = sum(answer.kind is AnswerKind.LOST for answer in draft.answers)
     return Trace(

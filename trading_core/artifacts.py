@@ -72,6 +72,7 @@ __all__ = [
     "Totals",
     "Trace",
     "from_json",
+    "row_json",
     "to_json",
 ]
 
@@ -230,6 +231,11 @@ class ArtifactSet(PlanModel):
 def to_json(artifact: AnyArtifact) -> bytes:
     """Return the bytes that are written and digested; equal artifacts give equal bytes."""
     return _encoder.encode(artifact.model_dump(mode="json")) + b"\n"
+
+
+def row_json(row: PlanModel) -> bytes:
+    """Return a row's bytes as they stand in `to_json` of its artifact."""
+    return _encoder.encode(row.model_dump(mode="json"))
 
 
 def from_json(name: ArtifactName, payload: bytes) -> AnyArtifact:

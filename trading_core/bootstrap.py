@@ -58,6 +58,7 @@ class Connection:
     feed: Callable[[], Feed]
     credentials: Credentials | ConfigurationError | None
     executor: Executor  # writes artifacts beside the trading loop
+    is_durable: bool  # whether evidence must survive a crash of the machine: a simulated run is simply run again
 
     def require_broker(self) -> Broker:
         """Return the broker; raises ConfigurationError at a venue that cannot place."""
@@ -124,6 +125,7 @@ def connect(context: RunContext, endpoint: Endpoint) -> Iterator[Connection]:
             feed=lambda: _open_feed(endpoint, signer, clock, chance, guard),
             credentials=credentials,
             executor=stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="artifacts")),
+            is_durable=True,
         )
 
 
@@ -221,4 +223,5 @@ def _connect_simulated(context: RunContext) -> Connection:
         feed=lambda: feed,
         credentials=None,
         executor=InlineExecutor(),
+        is_durable=False,
     )

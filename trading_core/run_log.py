@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from concurrent.futures import Executor, Future
 from typing import Literal
 
+from trading_core.artifact_encode import ArtifactEncoder
 from trading_core.artifact_export import PRODUCER, Exporter
-from trading_core.artifacts import ArtifactSet, to_json
+from trading_core.artifacts import AnyArtifact, ArtifactSet
 from trading_core.events import AnyEvent, Tick
 from trading_core.products import Product
 from trading_core.run import RunContext
@@ -26,10 +27,10 @@ class RunLog:
     def __init__(
         self, context: RunContext, products: Mapping[str, Product], store: EventStore, executor: Executor
     ) -> None:
-        self._context = context
         self._store = store
         self._executor = executor
         self._exporter = Exporter(context, products)
+        self._writer = ArtifactWriter(context, is_durable=store.is_durable)
         self._seq = 0
         self._saving: deque[Future[dict[str, int]]] = deque()
 
@@ -48,7 +49,7 @@ class RunLog:
         """Commit the events and start writing the artifacts as of now."""
         self._store.flush()
         made, head = self._exporter.finish(), self._store.head()
-        self._saving.append(self._executor.submit(write_artifacts, self._context, made, head))
+        self._saving.append(self._executor.submit(self._writer.write, made, head))
 
     def saved(self) -> list[dict[str, int]]:
         """Return the saves that have ended since the last call: rows by artifact. Raises StorageError."""
@@ -64,21 +65,30 @@ class RunLog:
             self._saving.popleft().result()
 
 
-def write_artifacts(context: RunContext, made: ArtifactSet, head: Head) -> dict[str, int]:
-    """Write each artifact atomically with its digest; return the rows by name."""
-    store = ArtifactStore(context.run_dir)
-    rows = {}
-    for name, artifact in made.named().items():
-        rows[name.value] = len(artifact.rows)
-        meta = ArtifactMeta(
+class ArtifactWriter:
+    """Writes the artifacts of one run, each atomically with its digest. Used by one thread at a time."""
+
+    def __init__(self, context: RunContext, *, is_durable: bool = True) -> None:
+        self._context = context
+        self._store = ArtifactStore(context.run_dir, is_durable=is_durable)
+        self._encoder = ArtifactEncoder()
+
+    def write(self, made: ArtifactSet, head: Head) -> dict[str, int]:
+        """Write them all over the last ones; return the rows by name."""
+        named = made.named()
+        self._store.write_all(
+            {name.value: (self._encoder.encode(name, a), self._meta(a, head)) for name, a in named.items()}
+        )
+        return {name.value: len(artifact.rows) for name, artifact in named.items()}
+
+    def _meta(self, artifact: AnyArtifact, head: Head) -> ArtifactMeta:
+        return ArtifactMeta(
             rows=len(artifact.rows),
             producer=PRODUCER,
-            subject_digest=context.subject_digest,
-            level=context.level,
+            subject_digest=self._context.subject_digest,
+            level=self._context.level,
             window_start_ns=artifact.header.window_start,
             window_end_ns=artifact.header.window_end,
             schema_version=artifact.schema_version,
             chain_head=head,
         )
-        store.write(name.value, to_json(artifact), meta)
-    return rows

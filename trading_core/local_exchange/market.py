@@ -63,8 +63,7 @@ class Market:
     """The book of one product at `update`. Integer ticks and lots; the caller settles what matches."""
 
     def __init__(self, product: Product, tape: Tape, depth: Depth, update: int) -> None:
-        self.product, self.tape = product, tape
-        self._depth = depth
+        self.product, self.tape, self.depth = product, tape, depth
         self.update = update
         self.queues = Queues()
         self._eaten: dict[Side, dict[int, tuple[int, int]]] = {Side.BUY: {}, Side.SELL: {}}
@@ -100,7 +99,7 @@ class Market:
 
     def synthetic_at(self, side: Side, ticks: int) -> int:
         """Return the synthetic size that stands at one price."""
-        return max(0, self._depth.lots_at(side, self.update, ticks) - self._eaten_lots(side, ticks))
+        return max(0, self.depth.lots_at(side, self.update, ticks) - self._eaten_lots(side, ticks))
 
     def best(self, side: Side) -> int | None:
         """Return the best price of the side, synthetic or own."""
@@ -360,7 +359,7 @@ class Market:
     def _raw(self, side: Side, count: int) -> list[tuple[int, int]]:
         looks = self._looks.get((side, count))
         if looks is None:
-            looks = self._looks[side, count] = Looks(self._depth, side, count)
+            looks = self._looks[side, count] = Looks(self.depth, side, count)
         return looks.at(self.update)
 
 

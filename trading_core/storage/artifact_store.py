@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 from pydantic import ValidationError
 
 from trading_core.canonical import canonical_json, sha256_hex
@@ -71,9 +71,10 @@ class ArtifactProblem(PlanModel):
 class ArtifactStore:
     """The files of one run directory. A name without a suffix is a JSON document: "checks" → checks.json."""
 
-    def __init__(self, run_dir: Path, now_ns: Callable[[], int] = wall_now_ns) -> None:
+    def __init__(self, run_dir: Path, now_ns: Callable[[], int] = wall_now_ns, *, is_durable: bool = True) -> None:
         self.run_dir = run_dir
         self._now_ns = now_ns
+        self._is_durable = is_durable  # False for the simulated venue, where a crash loses nothing of value
 
     def write(self, name: str, payload: object, meta: ArtifactMeta) -> ManifestEntry:
         """Write an artifact and enter it into the manifest; bytes go as they are, all else as canonical JSON.
@@ -82,23 +83,22 @@ class ArtifactStore:
         file is then still there and still verifies.
         """
         data = payload if isinstance(payload, bytes) else canonical_json(payload) + b"\n"
-        path = self.path_of(name)
-        entry = ManifestEntry(
-            artifact=name,
-            path=path.relative_to(self.run_dir.resolve()).as_posix(),
-            sha256=sha256_hex(data),
-            bytes=len(data),
-            written_ns=self._now_ns(),
-            **dict(meta),
-        )
-        _make_folder(path.parent)
+        return self.write_all({name: (data, meta)})[name]
+
+    def write_all(self, payloads: Mapping[str, tuple[bytes, ArtifactMeta]]) -> dict[str, ManifestEntry]:
+        """Write several artifacts one after the other, each as `write` does; return their entries by name."""
+        entries = {name: self._entry(name, data, meta) for name, (data, meta) in payloads.items()}
+        for name in payloads:
+            _make_folder(self.path_of(name).parent)
         with exclusive(self.run_dir / ".manifest.lock", LOCK_TIMEOUT_S):
-            before = self.manifest()
-            # Announced first: after a crash between the two renames the new file is known all the same.
-            self._save(Manifest(artifacts=before.artifacts, pending=entry))
-            write_atomically(path, data)
-            self._save(Manifest(artifacts={**before.artifacts, name: entry}))
-        return entry
+            artifacts = self.manifest().artifacts
+            for name, entry in entries.items():
+                # Announced first: after a crash between the two renames the new file is known all the same.
+                self._save(Manifest(artifacts=artifacts, pending=entry))
+                write_atomically(self.path_of(name), payloads[name][0], is_durable=self._is_durable)
+                artifacts = {**artifacts, name: entry}
+            self._save(Manifest(artifacts=artifacts))
+        return entries
 
     def read(self, name: str) -> bytes:
         """Return the artifact; raises IntegrityError unless it hashes to what the manifest says."""
@@ -142,6 +142,16 @@ class ArtifactStore:
             raise ConfigurationError(f"artifact {name!r} would be {path}: not an artifact of {root}")
         return path
 
+    def _entry(self, name: str, data: bytes, meta: ArtifactMeta) -> ManifestEntry:
+        return ManifestEntry(
+            artifact=name,
+            path=self.path_of(name).relative_to(self.run_dir.resolve()).as_posix(),
+            sha256=sha256_hex(data),
+            bytes=len(data),
+            written_ns=self._now_ns(),
+            **dict(meta),
+        )
+
     def _problem(self, entry: ManifestEntry) -> ArtifactProblem | None:
         try:
             data = _read_bytes(self.path_of(entry.artifact))
@@ -165,20 +175,22 @@ class ArtifactStore:
         return Manifest(artifacts={**manifest.artifacts, **added})
 
     def _save(self, manifest: Manifest) -> None:
-        text = json.dumps(json.loads(canonical_json(manifest)), indent=1, sort_keys=True, ensure_ascii=False)
-        write_atomically(self.run_dir / MANIFEST, text.encode() + b"\n")
+        data = msgspec.json.format(canonical_json(manifest), indent=1) + b"\n"
+        write_atomically(self.run_dir / MANIFEST, data, is_durable=self._is_durable)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace the file by the data, durably; on a StorageError the old file is untouched."""
+def write_atomically(path: Path, data: bytes, *, is_durable: bool = True) -> None:
+    """Replace the file by the data, on disk before returning if durable; on a StorageError the old one is there."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            if is_durable:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
-        _sync_folder(path.parent)
+        if is_durable:
+            _sync_folder(path.parent)
     except OSError as e:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -119,6 +119,11 @@ class EventStore:
         """Return the last committed link, to be anchored outside of the store."""
         return self._committed
 
+    @property
+    def is_durable(self) -> bool:
+        """Tell whether what was appended durably survives a crash of the machine."""
+        return self._options.is_durable
+
     def seal(self) -> None:
         """Flush and end the chain for good: nobody may append to the run any more."""
         self.flush()
