@@ -10,14 +10,17 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from trading_core.clock import NS
 from trading_core.local_exchange.config import AccountConfig, ExchangeConfig
+from trading_core.local_exchange.editing import EditRequest
 from trading_core.local_exchange.exchange import LocalExchange
 from trading_core.local_exchange.model import (
+    Attached,
     ExchangeOrder,
     FillMade,
     NewOrder,
     OrderChanged,
     OrderConfig,
     Refusal,
+    Scaled,
     WireStatus,
 )
 from trading_core.orders import Liquidity, Side
@@ -33,6 +36,8 @@ CONFIGS = (
     OrderConfig.STOP_LIMIT_GTC,
     OrderConfig.TRIGGER_BRACKET_GTC,
     OrderConfig.MARKET_IOC,
+    OrderConfig.TWAP,
+    OrderConfig.SCALED,
 )
 RESTING = (OrderConfig.LIMIT_GTC, OrderConfig.LIMIT_GTD)
 
@@ -84,8 +89,7 @@ class Matching(RuleBasedStateMachine):
         notional: int,
         post_only: bool,
     ) -> object:
-        product = self.exchange.product(product_id)
-        last = self.exchange.last_price(product_id)
+        product, last = self.exchange.product(product_id), self.exchange.last_price(product_id)
         price = last + offset * product.price_increment * (10 if product_id == "BTC-USD" else 1)
         by_quote = config is OrderConfig.MARKET_IOC and side is Side.BUY and product.venue == "CBE"
         self.count += 1
@@ -100,6 +104,10 @@ class Matching(RuleBasedStateMachine):
             stop_price=last + stop_offset * product.price_increment if config.is_stop or config.is_bracket else None,
             post_only=post_only and config in RESTING,
             end_ns=self.exchange.now_ns + 40 * NS if config.has_end_time else None,
+            start_ns=self.exchange.now_ns,
+            buckets=4, bucket_ns=10 * NS,
+            scaled=Scaled(count=3, min_price=price, max_price=price + 60 * product.price_increment),
+            attached=self.guard(product_id, side, last) if config in RESTING and not post_only else None,
         )
         answer = self.exchange.create_order(account, request)
         self.check_events(self.exchange.advance(self.exchange.now_ns))
@@ -110,6 +118,14 @@ class Matching(RuleBasedStateMachine):
             self.places += 1
             self.joined[answer.order_id] = self.places
         return (account, answer.order_id)
+
+    def guard(self, product_id: str, side: Side, last: Decimal) -> Attached | None:
+        """Return a bracket of two per cent around the market, where the venue allows one."""
+        product = self.exchange.product(product_id)
+        if side is Side.SELL and product.venue == "CBE":
+            return None
+        distance = product.round_price(last / 50, Side.BUY) * side.sign
+        return Attached(limit_price=last + distance, stop_price=last - distance)
 
     @rule(order=orders)
     def cancel(self, order: tuple[str, str]) -> None:
@@ -128,7 +144,7 @@ class Matching(RuleBasedStateMachine):
             return
         price = before.limit_price + offset * product.price_increment
         size = product.round_size(before.size * percent / 100)
-        answer = self.exchange.edit(account, order_id, price, size)
+        answer = self.exchange.edit(account, order_id, EditRequest(price=price, size=size))
         if answer.success and (price != before.limit_price or size > before.size):
             self.places += 1
             self.joined[order_id] = self.places

@@ -9,6 +9,7 @@ import pytest
 from trading_core.clock import NS
 from trading_core.events import TradePrinted
 from trading_core.local_exchange.config import AccountConfig, ExchangeConfig
+from trading_core.local_exchange.editing import EditRequest
 from trading_core.local_exchange.exchange import LocalExchange
 from trading_core.local_exchange.model import (
     ExchangeOrder,
@@ -26,6 +27,10 @@ def make_exchange(**changes: object) -> LocalExchange:
     accounts = [AccountConfig(account_id=ME), AccountConfig(account_id=OTHER)]
     defaults = {"start_ns": START_NS, "start_minute": 600, "accounts": accounts}
     return LocalExchange(ExchangeConfig.model_validate(defaults | changes))
+
+
+def change(price: Decimal, size: Decimal) -> EditRequest:
+    return EditRequest(price=price, size=size)
 
 
 def make_order(n: int = 1, **changes: object) -> NewOrder:
@@ -79,7 +84,7 @@ def test_an_edit_moves_price_and_size_and_what_is_held() -> None:
     bid, _ = touch(exchange)
     order = place(exchange, make_order(limit_price=bid - 10))
 
-    answer = exchange.edit(ME, order.order_id, bid - 20, Decimal("0.002"))
+    answer = exchange.edit(ME, order.order_id, change(bid - 20, Decimal("0.002")))
 
     edited = exchange.order(ME, order.order_id)
     assert answer.success
@@ -103,7 +108,7 @@ def test_an_edit_that_makes_no_sense_is_refused_with_its_reason(price: str, size
     bid, _ = touch(exchange)
     order = place(exchange, make_order(limit_price=bid - 10))
 
-    answer = exchange.edit(ME, order.order_id, bid + Decimal(price), Decimal(size))
+    answer = exchange.edit(ME, order.order_id, change(bid + Decimal(price), Decimal(size)))
 
     assert (answer.success, answer.edit_failure_reason) == (False, reason)
     assert exchange.order(ME, order.order_id) == order
@@ -115,8 +120,8 @@ def test_an_edit_of_an_unknown_or_ended_order_is_refused() -> None:
     order = place(exchange, make_order(limit_price=bid - 10))
     exchange.cancel(ME, [order.order_id])
 
-    unknown = exchange.edit(ME, "nonsense", bid, Decimal("0.001"))
-    ended = exchange.edit(ME, order.order_id, bid, Decimal("0.001"))
+    unknown = exchange.edit(ME, "nonsense", change(bid, Decimal("0.001")))
+    ended = exchange.edit(ME, order.order_id, change(bid, Decimal("0.001")))
 
     assert unknown.edit_failure_reason == "ORDER_NOT_FOUND"
     assert ended.edit_failure_reason == "ONLY_OPEN_ORDERS_CAN_BE_EDITED"

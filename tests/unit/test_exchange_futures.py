@@ -152,7 +152,7 @@ def test_closing_part_of_a_position_and_closing_nothing() -> None:
         assert answer.new_order_failure_reason == "CANNOT_CLOSE_ZERO_POSITION"
 
 
-def test_funding_is_paid_once_for_each_hour() -> None:
+def test_funding_accrues_once_for_each_hour() -> None:
     exchange = make_exchange()
     trade(exchange, Side.BUY, 10)
     before = usd(exchange)
@@ -163,8 +163,22 @@ def test_funding_is_paid_once_for_each_hour() -> None:
     paid = [e for e in events if isinstance(e, FundingPaid)]
     assert [e.funding_ns for e in paid] == [START_NS + (1800 + 3600 * n) * NS for n in range(4)]
     assert all(e.amount * e.rate <= 0 for e in paid)
-    assert usd(exchange) - before == sum(e.amount for e in paid)
     assert exchange.futures_summary(ME).funding == sum(e.amount for e in paid)
+    assert usd(exchange) == before  # cash is adjusted twice a day only
+
+
+def test_accrued_funding_is_paid_in_cash_twice_a_day() -> None:
+    hour = START_NS // (3600 * NS) % 24
+    exchange = make_exchange(funding_cash_hours_utc=((hour + 3) % 24, (hour + 15) % 24))
+    trade(exchange, Side.BUY, 10)
+    before = usd(exchange)
+
+    events = exchange.advance(START_NS + 2 * 3600 * NS)
+    assert usd(exchange) == before
+    events += exchange.advance(START_NS + 4 * 3600 * NS - 1)
+    paid = sum(e.amount for e in events if isinstance(e, FundingPaid) and e.ts_ns <= START_NS + 3 * 3600 * NS)
+    assert paid != 0
+    assert usd(exchange) - before == paid
 
 
 def test_a_flat_account_pays_no_funding() -> None:

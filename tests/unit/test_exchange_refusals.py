@@ -158,8 +158,8 @@ TABLE: list[tuple[dict[str, object], str, str]] = [
         "END_TIME_TOO_FAR_IN_FUTURE",
         "PREVIEW_END_TIME_TOO_FAR_IN_FUTURE",
     ),
-    ({"config": OrderConfig.TWAP}, "UNSUPPORTED_ORDER_CONFIGURATION", "PREVIEW_INVALID_ORDER_CONFIG"),
-    ({"config": OrderConfig.SCALED}, "UNSUPPORTED_ORDER_CONFIGURATION", "PREVIEW_INVALID_ORDER_CONFIG"),
+    ({"config": OrderConfig.TWAP}, "INVALID_LIMIT_PRICE", "PREVIEW_INVALID_LIMIT_PRICE"),
+    ({"config": OrderConfig.SCALED}, "SCALED_PARAM_INFEASIBLE", "PREVIEW_SCALED_PARAM_INFEASIBLE"),
     ({"config": OrderConfig.MARKET_FOK}, "UNSUPPORTED_ORDER_CONFIGURATION", "PREVIEW_INVALID_ORDER_CONFIG"),
     (
         {"limit_price": LAST - 9, "quote_size": D(50)},

@@ -165,14 +165,14 @@ def test_account_that_may_not_trade_is_refused() -> None:
     assert ask(gateway, "POST", "/orders", None, body)["status"] == 403
 
 
-def test_attached_bracket_is_refused_rather_than_forgotten() -> None:
+def test_attached_bracket_that_cannot_guard_is_refused() -> None:
     gateway = make_gateway()
     body = {
         "client_order_id": "x", "product_id": "BTC-USD", "side": "BUY", "order_configuration": RESTING,
         "attached_order_configuration": {"trigger_bracket_gtc": {"limit_price": "1", "stop_trigger_price": "2"}},
     }
     answer = ask(gateway, "POST", "/orders", None, body)
-    assert answer["error_response"]["new_order_failure_reason"] == "INVALID_ORDER_TYPE_FOR_ATTACHED"
+    assert answer["error_response"]["new_order_failure_reason"] == "INVALID_ATTACHED_TAKE_PROFIT_PRICE"
 
 
 @pytest.mark.parametrize(

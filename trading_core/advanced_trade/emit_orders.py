@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from trading_core.advanced_trade.emit import rfc3339, schema
+from trading_core.advanced_trade.emit_kinds import (
+    attached_fields,
+    parse_attached,
+    parse_buckets,
+    parse_scaled,
+    scaled_fields,
+    twap_fields,
+)
+from trading_core.advanced_trade.numbers import parse_number as _number
 from trading_core.clock import from_iso
 from trading_core.local_exchange.model import (
     ExchangeFill,
@@ -23,8 +31,6 @@ from trading_core.money import ZERO, plain
 from trading_core.orders import Side
 from trading_core.products import Product, ProductType
 
-# More digits than any product has, few enough that no sum can grow without bound.
-_NUMBER = re.compile(r"[+-]?\d{1,24}(\.\d{0,24})?([eE][+-]?\d{1,2})?")
 _NO_END = "0001-01-01T00:00:00Z"
 _CENTS = Decimal("0.01")
 _ALL = Decimal(100)
@@ -44,24 +50,24 @@ def parse_new_order(body: dict[str, Any]) -> NewOrder | Refusal:
     given = [(key, value) for key, value in body.get("order_configuration", {}).items() if value is not None]
     if len(given) != 1:
         return Refusal("UNSUPPORTED_ORDER_CONFIGURATION", "PREVIEW_INVALID_ORDER_CONFIG")
-    if body.get("attached_order_configuration"):
-        # Accepting the order without its bracket would leave a position unguarded.
-        return Refusal("INVALID_ORDER_TYPE_FOR_ATTACHED", "PREVIEW_INVALID_ORDER_TYPE_FOR_ATTACHED")
+    attached = parse_attached(body.get("attached_order_configuration") or {})
+    if isinstance(attached, Refusal):
+        return attached
     if "side" not in body:
         return Refusal("INVALID_SIDE", "PREVIEW_INVALID_SIDE")
     config, fields = OrderConfig(given[0][0]), given[0][1]
     sizes = {key: _number(fields.get(key, "")) for key in ("base_size", "quote_size") if fields.get(key, "")}
     if None in sizes.values():
         return Refusal("INVALID_REQUEST", "PREVIEW_NON_NUMERIC_ORDER_SIZE")
-    if len(sizes) != 1 and config is not OrderConfig.SCALED:
+    if len(sizes) != 1:
         return Refusal("UNSUPPORTED_ORDER_CONFIGURATION", "PREVIEW_INVALID_ORDER_CONFIG")
     stop_member = "stop_price" if config.is_stop else "stop_trigger_price"
     limit_price, stop_price = (_number(fields.get(name, "")) for name in ("limit_price", stop_member))
-    if (limit_price is None and "limit_price" in schema_of(config)) or (limit_price or 0) < 0:
-        return Refusal("INVALID_LIMIT_PRICE", "PREVIEW_INVALID_LIMIT_PRICE")
-    if (stop_price is None and (config.is_stop or config.is_bracket)) or (stop_price or 0) < 0:
-        return Refusal("INVALID_REQUEST", "PREVIEW_INVALID_STOP_PRICE")
+    if refusal := _check_prices(config, limit_price, stop_price):
+        return refusal
     direction = fields.get("stop_direction")
+    start_ns, end_ns = (from_iso(fields[name]) if fields.get(name) else None for name in ("start_time", "end_time"))
+    buckets, bucket_ns = parse_buckets(fields, start_ns, end_ns) if config is OrderConfig.TWAP else (0, 0)
     return NewOrder(
         client_order_id=body.get("client_order_id", ""),
         product_id=body.get("product_id", ""),
@@ -73,11 +79,24 @@ def parse_new_order(body: dict[str, Any]) -> NewOrder | Refusal:
         stop_price=stop_price,
         stop_direction=StopDirection(direction) if direction else None,
         post_only=fields.get("post_only", False),
-        end_ns=from_iso(fields["end_time"]) if "end_time" in fields else None,
+        end_ns=end_ns,
+        start_ns=start_ns,
+        buckets=buckets,
+        bucket_ns=bucket_ns,
+        scaled=parse_scaled(fields) if config is OrderConfig.SCALED else None,
+        attached=attached,
         reduce_only=fields.get("reduce_only", False),
         leverage=_number(body.get("leverage", "")),
         margin_type=body.get("margin_type", ""),
     )
+
+
+def _check_prices(config: OrderConfig, limit_price: Decimal | None, stop_price: Decimal | None) -> Refusal | None:
+    if (limit_price is None and "limit_price" in schema_of(config)) or (limit_price or 0) < 0:
+        return Refusal("INVALID_LIMIT_PRICE", "PREVIEW_INVALID_LIMIT_PRICE")
+    if (stop_price is None and (config.is_stop or config.is_bracket)) or (stop_price or 0) < 0:
+        return Refusal("INVALID_REQUEST", "PREVIEW_INVALID_STOP_PRICE")
+    return None
 
 
 def schema_of(config: OrderConfig) -> dict[str, Any]:
@@ -109,6 +128,7 @@ def configuration(order: ExchangeOrder) -> dict[str, Any]:
         "end_time": request.end_ns,
     }
     members = schema_of(request.config)
+    fields |= twap_fields(order) | scaled_fields(order)
     return {request.config.value: {k: v for k, v in fields.items() if k in members and v is not None}}
 
 
@@ -143,6 +163,9 @@ def order_values(order: ExchangeOrder, product: Product, owner: Owner) -> dict[s
         "leverage": request.leverage,
         "margin_type": request.margin_type or None,
         "retail_portfolio_id": owner.portfolio_id,
+        "originating_order_id": order.originating_order_id,
+        "attached_order_id": order.attached_order_id,
+        "attached_order_configuration": attached_fields(order),
         "last_update_time": order.updated_ns,
     }
 
@@ -226,17 +249,8 @@ def stream_order(order: ExchangeOrder, product: Product, owner: Owner) -> dict[s
         "trigger_status": order.trigger_status.value,
         "creation_time": rfc3339(order.created_ns),
         "end_time": _NO_END if request.end_ns is None else rfc3339(request.end_ns),
-        "start_time": _NO_END,
+        "start_time": _NO_END if request.start_ns is None else rfc3339(request.start_ns),
     }
-
-
-def parse_number(text: str) -> Decimal | None:
-    """Return the decimal of a wire string, or None for anything that is not a sane number."""
-    return _number(text)
-
-
-def _number(text: str) -> Decimal | None:
-    return Decimal(text) if _NUMBER.fullmatch(text) and text.isascii() else None
 
 
 def _percent(order: ExchangeOrder) -> str:

@@ -62,11 +62,11 @@ class RestFaults:
         return plan.latency_ms + int(plan.latency_jitter_ms * plan.draw("latency", self._counts["latency"]))
 
     def drifted(self, body: Any) -> Any:
-        """Return the body with the plan's members removed everywhere, and its new ones added at the top."""
+        """Return the body with the plan's members removed and renamed everywhere, and new ones added at the top."""
         plan = self._plan()
-        if not plan.removed_members and not plan.added_members:
+        if not plan.removed_members and not plan.added_members and not plan.renamed_members:
             return body
-        kept = _without(body, frozenset(plan.removed_members))
+        kept = _changed(body, frozenset(plan.removed_members), dict(plan.renamed_members))
         return {**kept, **dict.fromkeys(plan.added_members, "")} if isinstance(kept, dict) else kept
 
     def _hits(self, kind: str, share: float) -> bool:
@@ -76,9 +76,10 @@ class RestFaults:
         return self._plan().hits(kind, self._counts[kind], share)
 
 
-def _without(body: Any, removed: frozenset[str]) -> Any:
+def _changed(body: Any, removed: frozenset[str], names: dict[str, str]) -> Any:
     if isinstance(body, dict):
-        return {key: _without(value, removed) for key, value in body.items() if key not in removed}
+        rows = body.items()
+        return {names.get(key, key): _changed(value, removed, names) for key, value in rows if key not in removed}
     if isinstance(body, list):
-        return [_without(item, removed) for item in body]
+        return [_changed(item, removed, names) for item in body]
     return body

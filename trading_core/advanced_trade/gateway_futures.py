@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from trading_core.advanced_trade.emit_orders import parse_number
 from trading_core.advanced_trade.gateway_call import Call, Handler, Sweep
 from trading_core.advanced_trade.gateway_http import invalid_argument, not_found
+from trading_core.advanced_trade.numbers import parse_number
 from trading_core.clock import NS
 from trading_core.local_exchange.model import FuturesPosition, FuturesSummary, MarginMeasure
 from trading_core.money import plain

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from trading_core.advanced_trade.emit_kinds import parse_attached
 from trading_core.advanced_trade.emit_orders import (
     configuration,
     echo,
     parse_new_order,
-    parse_number,
 )
 from trading_core.advanced_trade.gateway_call import Call, Handler
 from trading_core.advanced_trade.gateway_http import invalid_argument
+from trading_core.advanced_trade.numbers import parse_number
+from trading_core.local_exchange.editing import EditRequest
 from trading_core.local_exchange.model import EditResult, ExchangeOrder, PreviewResult, Refusal
 
 CLIENT_ORDER_ID_LENGTH_MAX = 128
@@ -132,6 +134,7 @@ def _created(order: ExchangeOrder, order_configuration: Mapping[str, Any]) -> Ma
             "product_id": order.request.product_id,
             "side": order.request.side,
             "client_order_id": order.request.client_order_id,
+            "attached_order_id": order.attached_order_id,
         },
         "order_configuration": order_configuration,
     }
@@ -150,8 +153,19 @@ def _edit(call: Call, is_preview: bool) -> EditResult:
         return EditResult(False, "INVALID_EDITED_SIZE")
     if price is None or price <= 0:
         return EditResult(False, "INVALID_EDITED_PRICE")
+    stop_text = call.body.get("stop_price", "")
+    stop_price = parse_number(stop_text)
+    if stop_text and stop_price is None:
+        return EditResult(False, "INVALID_EDITED_STOP_PRICE")
+    attached = parse_attached(call.body.get("attached_order_configuration") or {})
+    if isinstance(attached, Refusal):
+        return EditResult(False, "INVALID_EDITED_ATTACHED_ORDER_CONFIGURATION", attached.preview_failure_reason)
+    change = EditRequest(
+        price=price, size=size, stop_price=stop_price, attached=attached,
+        cancels_attached=call.body.get("cancel_attached_order", False),
+    )
     act = call.exchange.edit_preview if is_preview else call.exchange.edit
-    return act(call.account_id, call.body.get("order_id", ""), price, size)
+    return act(call.account_id, call.body.get("order_id", ""), change)
 
 
 def _edit_errors(result: EditResult) -> list[Mapping[str, Any]]:

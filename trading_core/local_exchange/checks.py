@@ -14,7 +14,6 @@ from trading_core.orders import Side
 from trading_core.products import ProductType
 
 UNKNOWN = "UNKNOWN_FAILURE_REASON"
-UNSUPPORTED = frozenset({OrderConfig.TWAP, OrderConfig.SCALED})
 CLIENT_ORDER_ID_MAX = 128
 QUOTE_STEP = Decimal("0.01")
 INSUFFICIENT_FUND = Refusal(
@@ -61,7 +60,7 @@ def check_config(request: NewOrder, listing: Listing) -> Refusal | None:
     is_spot = listing.product.product_type is ProductType.SPOT
     has_one_size = (request.base_size is None) != (request.quote_size is None)
     needs_base = request.config.is_stop or request.config.is_bracket or not is_spot
-    if request.config in UNSUPPORTED or (is_spot and request.config is OrderConfig.MARKET_FOK):
+    if is_spot and request.config is OrderConfig.MARKET_FOK:
         return refuse("UNSUPPORTED_ORDER_CONFIGURATION")
     if not has_one_size or (needs_base and request.base_size is None):
         return refuse("UNSUPPORTED_ORDER_CONFIGURATION")

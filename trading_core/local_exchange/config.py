@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from trading_core.local_exchange.faults import FaultPlan
 from trading_core.money import decimal_of
@@ -87,6 +87,19 @@ class CompatSwitches(Frozen):
     gtd_ends_as_cancelled: bool = False
 
 
+class Maintenance(Frozen):
+    """A scheduled halt of the futures exchange."""
+
+    start_ns: int = Field(ge=0)
+    end_ns: int = Field(ge=0)
+
+    @model_validator(mode="after")
+    def _end_follows_start(self) -> Self:
+        if self.end_ns <= self.start_ns:
+            raise ValueError(f"maintenance ends at {self.end_ns}, not after its start {self.start_ns}")
+        return self
+
+
 class ExchangeConfig(Frozen):
     """Everything that determines an exchange: same config, same calls, same answers."""
 
@@ -102,5 +115,9 @@ class ExchangeConfig(Frozen):
     price_band: Exact = Decimal("0.5")  # limit prices further than this share from the last trade are refused
     gtd_days_max: int = Field(default=30, gt=0)
     open_orders_max: int = Field(default=500, gt=0)
+    maintenance: tuple[Maintenance, ...] = ()  # of the futures exchange
+    regular_hours_products: tuple[str, ...] = ()  # futures that keep regular hours instead of trading 24x7
+    # Funding accrues each hour and is paid in cash at these hours (UTC); the venue's own times are not published.
+    funding_cash_hours_utc: tuple[int, ...] = (9, 21)
     faults: FaultPlan = FaultPlan()
     compat: CompatSwitches = CompatSwitches()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from copy import copy
 from decimal import Decimal
-from functools import partial
+
+from msgspec import structs
 
 from trading_core.clock import NS
 from trading_core.errors import ConfigurationError
@@ -14,15 +15,16 @@ from trading_core.local_exchange import checks, setup
 from trading_core.local_exchange.calendar_ny import margin_window
 from trading_core.local_exchange.config import ExchangeConfig
 from trading_core.local_exchange.desk import Desk
-from trading_core.local_exchange.editing import EDITS_KEPT, check_edit, refused
+from trading_core.local_exchange.editing import EDITS_KEPT, EditRequest, check_edit, refused
 from trading_core.local_exchange.faults import FaultPlan
-from trading_core.local_exchange.fees import HOUR_NS, FeeBook
+from trading_core.local_exchange.fees import FeeBook
 from trading_core.local_exchange.futures import FuturesBook
 from trading_core.local_exchange.history import History
+from trading_core.local_exchange.housekeeping import Housekeeping
 from trading_core.local_exchange.ids import Ids
 from trading_core.local_exchange.intake import Intake
 from trading_core.local_exchange.ledger import Ledger
-from trading_core.local_exchange.live_members import funding_rate, live_members
+from trading_core.local_exchange.live_members import live_members
 from trading_core.local_exchange.model import (
     Balance,
     BookView,
@@ -35,7 +37,6 @@ from trading_core.local_exchange.model import (
     ExchangeFill,
     ExchangeOrder,
     FeeSummary,
-    FundingPaid,
     FuturesPosition,
     FuturesSummary,
     MarginWindow,
@@ -47,6 +48,7 @@ from trading_core.local_exchange.model import (
     WireStatus,
 )
 from trading_core.local_exchange.preview import preview_of
+from trading_core.local_exchange.sessions import Sessions, SessionState
 from trading_core.local_exchange.timeline import Timeline
 from trading_core.money import ZERO, Price, Size
 from trading_core.orders import Side
@@ -79,10 +81,16 @@ class LocalExchange:
         self._desk = Desk(
             config, self._markets, self._ledger, self._futures, self._fees, self._ids, self._initial_rate
         )
-        self._intake = Intake(config, self._listings, self._markets, self._ledger, self._futures, self._desk)
+        self._sessions = Sessions(config, self._listings)
+        self._intake = Intake(
+            config, self._listings, self._markets, self._ledger, self._futures, self._desk, self._sessions
+        )
         self._timeline = Timeline(config.start_ns, self._markets, self._desk, config.faults)
-        self._requests = 0
-        self._schedule()
+        self._housekeeping = Housekeeping(
+            config, self._listings, self._desk, self._timeline, self._futures, self._intake, self._sessions
+        )
+        self._housekeeping.set_faults(config.faults, config.start_ns)
+        self._requests = self._cancels = 0
 
     # ── time ────────────────────────────────────────────────────────────────────────────────────
     @property
@@ -112,8 +120,7 @@ class LocalExchange:
             raise ConfigurationError("depth_share and gap_at_s cannot change while the exchange runs: start a new one")
         self.config = self._intake.config = self.config.model_copy(update={"faults": faults})
         self._timeline.switch_stale(faults)
-        if faults.margin_call_at_s is not None:
-            self._timeline.at(self.now_ns + int(faults.margin_call_at_s * NS), self._futures.call_margin)
+        self._housekeeping.set_faults(faults, self.now_ns)
 
     def show_levels(self, count: int) -> None:
         """Let book changes and snapshots hold that many levels of each side from now on."""
@@ -137,9 +144,14 @@ class LocalExchange:
         drafted = self._intake.draft(account_id, request)
         if isinstance(drafted, Refusal):
             return drafted
-        order = self._desk.place(drafted[0])
-        if request.end_ns is not None and request.config.has_end_time and order.status.is_live:
-            self._timeline.at(request.end_ns, partial(self._expire, order))
+        faults = self.config.faults
+        is_open = self._sessions.at(request.product_id, self.now_ns).state.is_open
+        if faults.hits("fail_after_accept", self._requests, faults.fail_after_accept_share):
+            order = self._desk.place(drafted[0], WireStatus.PENDING)
+            self._housekeeping.fail_soon(order, faults.fail_reason)
+        else:
+            order = self._desk.place(drafted[0], WireStatus.OPEN if is_open else WireStatus.QUEUED)
+        self._housekeeping.accompany(order)
         return copy(order)
 
     def preview(self, account_id: str, request: NewOrder) -> PreviewResult:
@@ -151,28 +163,35 @@ class LocalExchange:
         return preview_of(self._intake.draft(account_id, request), request, market, rate)
 
     def cancel(self, account_id: str, order_ids: Sequence[str]) -> list[CancelResult]:
-        """Cancel each order at once; one result per id, in the order given."""
+        """Ask to cancel each order; one result per id, in the order given. A late one shows `pending_cancel`."""
         return [self._cancel(account_id, order_id) for order_id in order_ids]
 
-    def edit(self, account_id: str, order_id: str, price: Price, size: Size) -> EditResult:
-        """Replace price and total size of an open limit order; a smaller size keeps the place in the queue."""
-        answer = self.edit_preview(account_id, order_id, price, size)
+    def edit(self, account_id: str, order_id: str, change: EditRequest) -> EditResult:
+        """Replace prices and total size of an open order; only a smaller size keeps its place in the queue."""
+        answer = self.edit_preview(account_id, order_id, change)
         if answer.success:
             order = self._desk.orders[order_id]
-            order.edits = (*order.edits, Edit(price, size, self.now_ns))[-EDITS_KEPT:]
-            self._desk.replace(order, price, size)
+            order.edits = (*order.edits, Edit(change.price, change.size, self.now_ns))[-EDITS_KEPT:]
+            if change.cancels_attached:
+                self._desk.end(self._desk.orders[order.attached_order_id], WireStatus.CANCELLED, "cancelled by an edit")
+            elif change.attached is not None:
+                self._desk.guard_differently(order, change.attached)
+            self._desk.replace(order, change.price, change.size, change.stop_price)
         return answer
 
-    def edit_preview(self, account_id: str, order_id: str, price: Price, size: Size) -> EditResult:
+    def edit_preview(self, account_id: str, order_id: str, change: EditRequest) -> EditResult:
         """Tell what `edit` would answer, changing nothing."""
         found = self._desk.orders.get(order_id)
         order = found if found is not None and found.account_id == account_id else None
         listing = None if order is None else self._listings[order.request.product_id]
-        answer = check_edit(order, listing, price, size)
+        last = ZERO if order is None else self.last_price(order.request.product_id)
+        answer = check_edit(order, listing, change, last)
         if not answer.success or order is None:
             return answer
         changed = copy(order)
-        changed.limit_price, changed.size = price, size
+        changed.limit_price, changed.size = change.price, change.size
+        if change.stop_price is not None:
+            changed.request = structs.replace(order.request, stop_price=change.stop_price)
         walk = self._desk.walk(changed)
         if order.request.post_only and (walk.slices or walk.meets_own):
             return refused("INVALID_EDITED_PRICE", "PREVIEW_INVALID_LIMIT_PRICE_POST_ONLY")
@@ -279,15 +298,19 @@ class LocalExchange:
     def product_extras(self, product_id: str) -> dict[str, object]:
         """Return the raw wire members of the product, with live prices, day statistics and funding in place."""
         stats = self.day_stats(product_id)
-        return live_members(self._listings[product_id], self._markets[product_id], stats, self.now_ns)
+        session = self._sessions.at(product_id, self.now_ns)
+        members = live_members(self._listings[product_id], self._markets[product_id], stats, session, self.now_ns)
+        is_disabled = not session.state.is_open and self.product(product_id).product_type is ProductType.SPOT
+        return members | {"trading_disabled": True} if is_disabled else members
 
     def book(self, product_id: str, levels: int = 50) -> BookView:
         """Return the best levels of the book now."""
         market = self._markets[product_id]
+        bids, asks = self._timeline.ladders(market, levels)
         return BookView(
             product_id,
-            _levels(market.product, market.ladder(Side.BUY, levels)),
-            _levels(market.product, market.ladder(Side.SELL, levels)),
+            _levels(market.product, bids),
+            _levels(market.product, asks),
             self.last_price(product_id),
             self.now_ns,
         )
@@ -332,44 +355,35 @@ class LocalExchange:
                 return CancelResult(order_id, False, "DUPLICATE_CANCEL_REQUEST")
             case WireStatus.EXPIRED | WireStatus.FAILED:
                 return CancelResult(order_id, False, "INVALID_CANCEL_REQUEST")
+            case WireStatus.CANCEL_QUEUED:
+                return CancelResult(order_id, False, "DUPLICATE_CANCEL_REQUEST")
             case _:
-                self._desk.end(order, WireStatus.CANCELLED, "User requested cancel")
-                return CancelResult(order_id, True)
+                return self._cancel_live(order)
+
+    def _cancel_live(self, order: ExchangeOrder) -> CancelResult:
+        """Cancel at once, or as late as the session or the fault plan wants it."""
+        faults, state = self.config.faults, self._sessions.at(order.request.product_id, self.now_ns).state
+        is_queued = order.status in (WireStatus.QUEUED, WireStatus.PENDING)
+        if state is SessionState.PRE_OPEN_NO_CANCEL and not is_queued and not self._is_spot(order):
+            return CancelResult(order.order_id, False, "INVALID_CANCEL_FCM_TRADING_SESSION")
+        if state is SessionState.CLOSE and not is_queued and not self._is_spot(order):
+            self._desk.queue_cancel(order)
+            return CancelResult(order.order_id, True)
+        self._cancels += 1
+        if faults.hits("cancel_meets_fill", self._cancels, faults.cancel_meets_fill_share):
+            self._desk.meet(order)
+        if faults.cancel_delay_ms:
+            self._housekeeping.cancel_later(order, faults.cancel_delay_ms * NS // 1_000)
+        else:
+            self._desk.end(order, WireStatus.CANCELLED, "User requested cancel")
+        return CancelResult(order.order_id, True)
+
+    def _is_spot(self, order: ExchangeOrder) -> bool:
+        return self._listings[order.request.product_id].product.product_type is ProductType.SPOT
 
     def _initial_rate(self, account_id: str, product_id: str, is_long: bool) -> Decimal:
         window = margin_window(self.now_ns).window
         return self._futures.initial_rate(account_id, product_id, is_long, window)
-
-    # ── timers ──────────────────────────────────────────────────────────────────────────────────
-    def _schedule(self) -> None:
-        first_hour = self.config.start_ns // HOUR_NS * HOUR_NS + HOUR_NS
-        self._timeline.at(first_hour, partial(self._fund, first_hour))
-        call_s = self.config.faults.margin_call_at_s
-        if call_s is not None:
-            self._timeline.at(self.config.start_ns + int(call_s * NS), self._futures.call_margin)
-
-    def _fund(self, hour_ns: int) -> None:
-        for product_id, mark in self._intake.marks().items():
-            rate = funding_rate(self._listings[product_id], hour_ns)
-            for account_id in self._fees:
-                amount = self._futures.fund(account_id, product_id, hour_ns, mark, rate)
-                if amount is not None:
-                    paid = FundingPaid(
-                        ts_ns=self.now_ns,
-                        account_id=account_id,
-                        product_id=product_id,
-                        funding_ns=hour_ns,
-                        rate=rate,
-                        amount=amount,
-                    )
-                    self._desk.events.append(paid)
-        self._timeline.at(hour_ns + HOUR_NS, partial(self._fund, hour_ns + HOUR_NS))
-
-    def _expire(self, order: ExchangeOrder) -> None:
-        if order.status.is_live:
-            is_cancelled = self.config.compat.gtd_ends_as_cancelled
-            status = WireStatus.CANCELLED if is_cancelled else WireStatus.EXPIRED
-            self._desk.end(order, status, "the order reached its end time")
 
 
 def _levels(product: Product, ladder: dict[int, int]) -> tuple[tuple[Price, Size], ...]:

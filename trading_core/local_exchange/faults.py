@@ -10,8 +10,7 @@ from trading_core.errors import ConfigurationError
 class FaultPlan(BaseModel):
     """Every fault with its strength; the default is a healthy venue. Shares are 0 to 1, per request or frame.
 
-    The core acts on `reject_*`, `stale_*`, `margin_call_*`, `thin_book`, `gap_*` and `halted_products`;
-    the server acts on the rest. `seed` drives every draw: see `draw`.
+    The core acts on the first part, the server on everything from the clock on. `seed` drives every draw: see `draw`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -34,6 +33,20 @@ class FaultPlan(BaseModel):
     depth_share: float = Field(default=1.0, gt=0, le=1)  # thin book: all sizes times this
     halted_products: tuple[str, ...] = ()  # ORDER_ENTRY_DISABLED
     margin_call_at_s: float | None = None  # from then on a position is at the edge of liquidation
+    liquidation_at_s: float | None = None  # and from then on beyond it: the venue closes what is open
+    # No product trades between these seconds after the start; futures orders queue, others are refused.
+    maintenance_from_s: float | None = None
+    maintenance_for_s: float = Field(default=60.0, gt=0)
+    # The published book is crossed by some ticks between these seconds; matching is not affected.
+    crossed_from_s: float | None = None
+    crossed_for_s: float | None = None  # None: for good
+    crossed_ticks: int = Field(default=5, gt=0)
+    # An accepted order fails a moment later.
+    fail_after_accept_share: float = Field(default=0.0, ge=0, le=1)
+    fail_reason: str = "HOLD_FAILURE"
+    # Cancels take this long (venue time) and may lose against fills; or surely meet a partial fill.
+    cancel_delay_ms: int = Field(default=0, ge=0)
+    cancel_meets_fill_share: float = Field(default=0.0, ge=0, le=1)
 
     # The venue's own clock, as GET /time and every timestamp of the server show it.
     clock_offset_ms: int = 0
@@ -54,6 +67,7 @@ class FaultPlan(BaseModel):
     hang_s: float = Field(default=30.0, ge=0)
     removed_members: tuple[str, ...] = ()  # schema drift: these members vanish from every body
     added_members: tuple[str, ...] = ()  # and these appear
+    renamed_members: tuple[tuple[str, str], ...] = ()  # and these go by another name: (old, new)
     can_transfer: bool = False  # key_permissions says that the key may move money
 
     # WebSocket.
@@ -120,7 +134,13 @@ PRESETS: dict[str, FaultPlan] = {
         FaultPlan(name="frames_disordered", frame_duplicate_share=0.01, frame_reorder_share=0.01),
         FaultPlan(name="socket_closes", close_every_s=30.0),
         FaultPlan(name="socket_aborts", close_every_s=30.0, close_code=1006),
+        FaultPlan(name="schema_rename", renamed_members=(("order_id", "order_uid"),)),
         FaultPlan(name="margin_call", margin_call_at_s=0.0),
+        FaultPlan(name="liquidation", liquidation_at_s=0.0),
+        FaultPlan(name="maintenance", maintenance_from_s=60.0, maintenance_for_s=120.0),
+        FaultPlan(name="crossed_book", crossed_from_s=30.0, crossed_for_s=60.0),
+        FaultPlan(name="fails_after_accept", fail_after_accept_share=0.3),
+        FaultPlan(name="cancel_race", cancel_delay_ms=500, cancel_meets_fill_share=0.5),
         FaultPlan(name="price_gap", gap_at_s=60.0, gap_share=-0.08),
         FaultPlan(name="thin_book", depth_share=0.02),
         FaultPlan(name="halted", halted_products=("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD")),

@@ -48,11 +48,20 @@ class FuturesBook:
         self._funding: dict[str, Notional] = {}
         self._funded: set[tuple[str, str, int]] = set()
         self._opted_in: set[str] = set()
-        self._is_margin_called = False
+        self._is_margin_called = self._is_liquidating = False
+        self._accrued: dict[str, Notional] = {}  # funding that was not paid in cash yet
 
     def call_margin(self) -> None:
         """From now on hold every account with a position at the edge of liquidation (a fault)."""
         self._is_margin_called = True
+
+    def call_liquidation(self) -> None:
+        """From now on hold every account with a position beyond liquidation (a fault)."""
+        self._is_liquidating = True
+
+    def has_positions(self) -> bool:
+        """Tell whether any account has a position."""
+        return any(position.contracts for position in self._positions.values())
 
     def contracts(self, account_id: str, product_id: str) -> Size:
         """Return the signed position; zero if flat."""
@@ -87,7 +96,7 @@ class FuturesBook:
     def fund(
         self, account_id: str, product_id: str, hour_ns: int, mark: Price, rate: Decimal
     ) -> Notional | None:
-        """Pay one hour's funding: longs pay shorts when the rate is positive. None if flat or already paid."""
+        """Accrue one hour's funding: longs pay shorts at a positive rate. None if flat or already accrued."""
         key = (account_id, product_id, hour_ns)
         position = self._position(account_id, product_id)
         if key in self._funded or position.contracts == 0:
@@ -96,8 +105,18 @@ class FuturesBook:
         value = position.contracts * self._listings[product_id].product.contract_size * mark
         amount = (-value * rate).quantize(CASH_STEP, ROUND_HALF_EVEN)
         self._funding[account_id] = self._funding.get(account_id, ZERO) + amount
-        self._ledger.pay(account_id, USD, amount)
+        self._accrued[account_id] = self._accrued.get(account_id, ZERO) + amount
         return amount
+
+    def pay_funding(self) -> None:
+        """Adjust every account's cash by the funding that has accrued since the last time."""
+        for account_id, amount in self._accrued.items():
+            self._ledger.pay(account_id, USD, amount)
+        self._accrued.clear()
+
+    def accrued(self, account_id: str) -> Notional:
+        """Return the funding that has accrued and is not in cash yet."""
+        return self._accrued.get(account_id, ZERO)
 
     def positions(self, account_id: str, marks: Mapping[str, Price], now_ns: int) -> list[FuturesPosition]:
         """Return the positions that are not flat."""
@@ -130,7 +149,12 @@ class FuturesBook:
     def spendable(self, account_id: str, marks: Mapping[str, Price], window: MarginWindowType) -> Notional:
         """Return the available USD that neither margin nor losses tie up."""
         margin, unrealized = self._margin(account_id, marks, window)
-        return self._ledger.available(account_id, USD) - margin + min(unrealized, ZERO)
+        losses = min(unrealized, ZERO) + min(self.accrued(account_id), ZERO)
+        return self._ledger.available(account_id, USD) - margin + losses
+
+    def level(self, account_id: str, marks: Mapping[str, Price], window: MarginWindowType) -> MarginLevel:
+        """Return how close the account is to liquidation."""
+        return self._measure(account_id, marks, window).level
 
     def summary(
         self, account_id: str, marks: Mapping[str, Price], window: MarginWindowType, now_ns: int
@@ -139,7 +163,7 @@ class FuturesBook:
         margin, unrealized = self._margin(account_id, marks, window)
         available, hold = self._ledger.available(account_id, USD), self._ledger.hold(account_id, USD)
         total = available + hold
-        margin_left = total + unrealized
+        margin_left = total + unrealized + self.accrued(account_id)
         threshold = self._threshold(margin, margin_left)
         positions = [p for (owner, _), p in self._positions.items() if owner == account_id]
         for position in positions:
@@ -167,7 +191,7 @@ class FuturesBook:
     ) -> MarginMeasure:
         margin, unrealized = self._margin(account_id, marks, window)
         hold = self._ledger.hold(account_id, USD)
-        margin_left = self._ledger.available(account_id, USD) + hold + unrealized
+        margin_left = self._ledger.available(account_id, USD) + hold + unrealized + self.accrued(account_id)
         threshold = self._threshold(margin, margin_left)
         return MarginMeasure(
             window=window,
@@ -194,6 +218,8 @@ class FuturesBook:
         return margin, unrealized
 
     def _threshold(self, margin: Notional, margin_left: Notional) -> Notional:
+        if self._is_liquidating and margin > 0:
+            return margin_left * MARGIN_CALL_RATIO
         if self._is_margin_called and margin > 0:
             return margin_left / MARGIN_CALL_RATIO
         return margin * MAINTENANCE_SHARE

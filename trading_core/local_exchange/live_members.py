@@ -11,6 +11,7 @@ from trading_core.local_exchange.catalogue import Listing
 from trading_core.local_exchange.fees import HOUR_NS
 from trading_core.local_exchange.market import Market
 from trading_core.local_exchange.model import DayStats
+from trading_core.local_exchange.sessions import Session
 from trading_core.money import plain
 from trading_core.orders import Side
 from trading_core.products import ProductType
@@ -28,7 +29,9 @@ def funding_rate(listing: Listing, hour_ns: int) -> Decimal:
     return base + (int.from_bytes(digest, "big") % 21 - 12) * FUNDING_STEP
 
 
-def live_members(listing: Listing, market: Market, stats: DayStats, now_ns: int) -> dict[str, object]:
+def live_members(
+    listing: Listing, market: Market, stats: DayStats, session: Session, now_ns: int
+) -> dict[str, object]:
     """Return the wire's members of the product as they are now."""
     tick = market.product.price_increment
     bid, ask = market.best(Side.BUY), market.best(Side.SELL)
@@ -45,7 +48,7 @@ def live_members(listing: Listing, market: Market, stats: DayStats, now_ns: int)
     if listing.product.product_type is ProductType.FUTURE:
         members["mid_market_price"] = middle
         members["future_product_details"] = _future(listing, members, stats.last, now_ns)
-        members["fcm_trading_session_details"] = _session(members, now_ns)
+        members["fcm_trading_session_details"] = _session(members, session, now_ns)
     return members
 
 
@@ -62,12 +65,30 @@ def _future(listing: Listing, members: dict[str, object], last: Decimal, now_ns:
     }
 
 
-def _session(members: dict[str, object], now_ns: int) -> object:
+def _session(members: dict[str, object], session: Session, now_ns: int) -> object:
     details = members.get("fcm_trading_session_details")
     if not isinstance(details, dict):
         return details
     opened = (now_ns - SESSION_STARTS_NS) // DAY_NS * DAY_NS + SESSION_STARTS_NS
-    return details | {"open_time": _whole(opened), "close_time": _whole(opened + DAY_NS), "maintenance": None}
+    closed, is_open = session.closed, session.state.is_open
+    open_ns, close_ns = opened, opened + DAY_NS
+    if closed is not None and not is_open:
+        open_ns, close_ns = closed.end_ns, closed.start_ns
+    elif closed is not None:
+        close_ns = min(close_ns, closed.start_ns)
+    is_maintenance = closed is not None and closed.reason == "EXCHANGE_MAINTENANCE"
+    maintenance = None
+    if closed is not None and is_maintenance:
+        maintenance = {"start_time": _whole(closed.start_ns), "end_time": _whole(closed.end_ns)}
+    reason = "EXCHANGE_MAINTENANCE" if closed is None else closed.reason  # production fills it even while open
+    return details | {
+        "is_session_open": is_open,
+        "session_state": f"FCM_TRADING_SESSION_STATE_{session.state}",
+        "closed_reason": f"FCM_TRADING_SESSION_CLOSED_REASON_{reason}",
+        "open_time": _whole(open_ns),
+        "close_time": _whole(close_ns),
+        "maintenance": maintenance,
+    }
 
 
 def _whole(ts_ns: int) -> str:

@@ -52,6 +52,33 @@ class TriggerStatus(StrEnum):
     STOP_TRIGGERED = "STOP_TRIGGERED"
 
 
+class Attached(msgspec.Struct, frozen=True):
+    """The bracket that guards what an order fills: a take-profit limit and a stop trigger."""
+
+    limit_price: Price
+    stop_price: Price
+
+
+class Leg(msgspec.Struct, frozen=True):
+    """One limit order of a scaled order."""
+
+    price: Price
+    size: Size
+
+
+class Scaled(msgspec.Struct, frozen=True, kw_only=True):
+    """How a scaled order spreads over prices; with `custom` legs everything else is ignored."""
+
+    count: int = 0
+    min_price: Price = ZERO
+    max_price: Price = ZERO
+    price_distribution: str = "FLAT"
+    size_distribution: str = "EVENLY_SPLIT"
+    size_diff: Decimal | None = None
+    size_ratio: Decimal | None = None
+    custom: tuple[Leg, ...] = ()
+
+
 class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     """A request to create or preview an order. Exactly one of base_size and quote_size is given.
 
@@ -73,6 +100,12 @@ class NewOrder(msgspec.Struct, frozen=True, kw_only=True):
     reduce_only: bool = False
     leverage: Decimal | None = None
     margin_type: str = ""
+    start_ns: int | None = None  # TWAP
+    buckets: int = 0
+    bucket_ns: int = 0
+    scaled: Scaled | None = None
+    legs: tuple[Leg, ...] = ()  # of a scaled order, worked out by the exchange
+    attached: Attached | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -124,6 +157,9 @@ class ExchangeOrder(msgspec.Struct, kw_only=True):
     edits: tuple[Edit, ...] = ()
     is_liquidation: bool = False
     contract_size: Size = ONE
+    base_currency: str = ""  # of a spot product
+    originating_order_id: str = ""  # of an attached bracket: the order that it guards
+    attached_order_id: str = ""
 
     @property
     def average_filled_price(self) -> Price:

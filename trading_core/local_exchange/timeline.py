@@ -27,10 +27,12 @@ class Timeline:
         self.shown_levels = SHOWN_LEVELS
         self._timers: list[tuple[int, int, Callable[[], None]]] = []
         self._timer_count = 0
-        self._shown: dict[str, tuple[tuple[int, int], dict[int, int], dict[int, int], int]] = {}
+        self._shown: dict[str, tuple[tuple[int, int, int], dict[int, int], dict[int, int], int]] = {}
         self._followed: frozenset[str] = frozenset()
         self._stale_from_ns: int | None = None
         self._stale_to_ns: int | None = None
+        self._closed_ns: dict[str, int] = {}  # since when a product's market stands still
+        self._cross_ticks = 0
         if faults.stale_from_s is not None:
             self._set_stale(start_ns + int(faults.stale_from_s * NS), faults.stale_for_s)
 
@@ -41,6 +43,28 @@ class Timeline:
         self._stale_from_ns = self._stale_to_ns = None
         if faults.stale_from_s is not None:
             self._set_stale(self.now_ns + int(faults.stale_from_s * NS), faults.stale_for_s)
+
+    def close(self, product_id: str) -> None:
+        """Let the product's market stand still from now on."""
+        self._closed_ns.setdefault(product_id, self.now_ns)
+
+    def reopen(self, product_id: str) -> None:
+        """Let the product's market go on where it would be by now."""
+        if self._closed_ns.pop(product_id, None) is not None:
+            market = self._markets[product_id]
+            market.skip_to(max(market.update, self.now_ns // market.tape.interval_ns))
+
+    def cross(self, ticks: int) -> None:
+        """Publish books whose bids are this many ticks through the asks; 0 ends it. Matching is not affected."""
+        self._cross_ticks = ticks
+
+    def ladders(self, market: Market, count: int) -> tuple[dict[int, int], dict[int, int]]:
+        """Return bids and asks as the venue publishes them."""
+        bids, asks = market.ladder(Side.BUY, count), market.ladder(Side.SELL, count)
+        if self._cross_ticks and bids and asks:
+            shift = next(iter(asks)) - next(iter(bids)) + self._cross_ticks
+            bids = {ticks + shift: lots for ticks, lots in bids.items()}
+        return bids, asks
 
     def at(self, ts_ns: int, action: Callable[[], None]) -> None:
         """Call the action when time reaches the moment."""
@@ -87,8 +111,8 @@ class Timeline:
         """Return the book that was last shown, or the present one if the last advance did not follow it."""
         if product_id not in self._shown or product_id not in self._followed:
             market = self._markets[product_id]
-            bids, asks = self._ladders(market)
-            self._shown[product_id] = (market.book_version, bids, asks, self.now_ns)
+            bids, asks = self.ladders(market, self.shown_levels)
+            self._shown[product_id] = ((*market.book_version, self._cross_ticks), bids, asks, self.now_ns)
         _, bids, asks, shown_ns = self._shown[product_id]
         return BookChanged(
             ts_ns=shown_ns,
@@ -134,6 +158,9 @@ class Timeline:
 
     def _update(self, market: Market, ts_ns: int) -> int:
         """Return the market's update at a moment: it stands still while the feed is stale."""
+        closed_ns = self._closed_ns.get(market.product.product_id) if self._closed_ns else None
+        if closed_ns is not None:
+            ts_ns = min(ts_ns, closed_ns)
         since, until = self._stale_from_ns, self._stale_to_ns
         if since is not None and ts_ns >= since and (until is None or ts_ns < until):
             ts_ns = since
@@ -152,18 +179,15 @@ class Timeline:
         for market in self._markets.values():
             market.skip_to(max(market.update, self.now_ns // market.tape.interval_ns))
 
-    def _ladders(self, market: Market) -> tuple[dict[int, int], dict[int, int]]:
-        return market.ladder(Side.BUY, self.shown_levels), market.ladder(Side.SELL, self.shown_levels)
-
     def _show_books(self, wanted: Collection[str]) -> None:
         for product_id, market in self._markets.items():  # not in the order of a set: it differs between processes
             if product_id not in wanted:
                 continue
             shown = self._shown.get(product_id)
-            version = market.book_version
+            version = (*market.book_version, self._cross_ticks)
             if shown is not None and shown[0] == version:
                 continue
-            bids, asks = self._ladders(market)
+            bids, asks = self.ladders(market, self.shown_levels)
             self._shown[product_id] = (version, bids, asks, self.now_ns)
             if shown is None:
                 self._desk.events.append(self.snapshot(product_id))
