@@ -127,7 +127,7 @@ def is_tick(event: AnyEvent) -> bool:
 
 def failing_log(when: Callable[[AnyEvent], bool]) -> ListLog:
     """Return a log whose disk is full from the first such event on."""
-    broken = []
+    broken: list[AnyEvent] = []
 
     def check(event: AnyEvent) -> None:
         if broken or when(event):

@@ -28,7 +28,7 @@ class FlatReport(msgspec.Struct, frozen=True, kw_only=True):
 
     is_flat: bool
     open_orders: int
-    left: dict[str, Decimal]  # product id → position that remains, dust included
+    left: dict[str, Decimal]  # product id → position that remains, dust included; nothing if it was never read
     rounds: int
     failures: tuple[str, ...]
 
@@ -80,7 +80,7 @@ class _Ladder:
         self._order_prefix = order_prefix
         self._failures: list[str] = []
         self._open_orders = -1  # unknown
-        self._left = dict.fromkeys(products, ZERO)
+        self._left: dict[str, Size] = {}  # unknown
 
     def climb(self, round_no: int) -> bool:
         """Cancel, read, close; tell whether the venue says that nothing is left."""

@@ -92,7 +92,8 @@ def test_a_second_call_finds_nothing_to_do(tmp_path: Path) -> None:
 
 # Nobody could get through these; through every other fault plan, also one that is new, the ladder must.
 CANNOT = frozenset({"reject_all", "halted"})
-GETS_THROUGH = sorted(set(PRESETS) - CANNOT)
+UNREADABLE = "schema_rename"  # an order without its id cannot be cancelled
+GETS_THROUGH = sorted(set(PRESETS) - CANNOT - {UNREADABLE})
 
 
 @pytest.mark.parametrize("name", GETS_THROUGH)
@@ -114,12 +115,19 @@ def test_a_venue_that_refuses_every_order_is_told_as_not_flat(tmp_path: Path, na
     assert report.sentence.startswith("NOT FLAT at the venue: 0 open orders, 0.01 BTC-USD, 0.1 ETH-USD left")
 
 
+def test_orders_that_cannot_be_read_are_told_and_never_taken_for_none(tmp_path: Path) -> None:
+    rig = Exposed(tmp_path, name=UNREADABLE)
+    report = rig.flatten()
+    assert (report.is_flat, report.open_orders) == (False, -1)
+    assert "SchemaDrift" in report.sentence
+
+
 def test_a_venue_that_never_answers_is_told_as_not_flat(tmp_path: Path) -> None:
     rig = Exposed(tmp_path)
     rig.exchange.set_faults(FaultPlan(server_error_share=1.0))
     report = rig.flatten()
     assert not report.is_flat
-    assert report.open_orders == -1
+    assert (report.open_orders, report.left) == (-1, {})  # not known is not zero
     assert "last failure: VenueUnavailable" in report.sentence
     rig.exchange.set_faults(FaultPlan())
     assert rig.flatten(prefix="later").is_flat
