@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from trading_core.advanced_trade.keys import KeyKind, KeyRegistry, generate_key
 from trading_core.advanced_trade.server import serve as serve_venue
 from trading_core.advanced_trade.server_config import ServeConfig
 from trading_core.clock import SystemClock
 from trading_core.errors import ConfigurationError
-from trading_core.local_exchange.config import ExchangeConfig
 from trading_core.local_exchange.faults import load_faults
 
 app = typer.Typer(no_args_is_help=True, help="Run the local exchange, a venue that speaks Coinbase Advanced Trade.")
@@ -34,17 +34,14 @@ def serve(
 ) -> None:
     """Serve until Ctrl+C; the first line on standard output is JSON with the addresses."""
     registry, key_path = _keys(keys)
-    config = ServeConfig.model_validate(
-        {
-            "exchange": ExchangeConfig.model_validate(
-                {"day": day, "seed": seed, "start_ns": SystemClock().now_ns(), "faults": load_faults(faults, seed)}
-            ),
-            "keys_file": registry,
-            "speed": speed,
-            "port": port,
-            "has_control": control,
-        }
-    )
+    exchange = {"day": day, "seed": seed, "start_ns": SystemClock().now_ns(), "faults": load_faults(faults, seed)}
+    try:
+        config = ServeConfig.model_validate(
+            {"exchange": exchange, "keys_file": registry, "speed": speed, "port": port, "has_control": control}
+        )
+    except ValidationError as e:
+        first = e.errors()[0]
+        raise ConfigurationError(f"--{first['loc'][-1]} {first['input']!r}: {first['msg']}") from e
     typer.echo(f"key file: {key_path} (works here only)", err=True)
     serve_venue(config)
 

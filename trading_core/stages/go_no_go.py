@@ -45,7 +45,7 @@ def run(context: RunContext, stages: Sequence[StageResult]) -> DecisionRecord:
 
     Raises IntegrityError if a ledger cannot be read: the account's trading is then halted.
     """
-    now_ns = stages[-1].ended_ns
+    now_ns = max(stage.ended_ns for stage in stages)  # one that an error ended has no time of its own
     files = GateFiles(context.event_store_root)
     try:
         given = gather(context, stages, now_ns, files)
