@@ -46,6 +46,11 @@ class ReadAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadFeeTier:
+    """Read the account's fee tier."""
+
+
+@dataclass(frozen=True, slots=True)
 class TightenState:
     """Tighten the account's trading state."""
 
@@ -58,7 +63,9 @@ class SaveArtifacts:
     """Save what there is so far."""
 
 
-Command: TypeAlias = SubmitOrder | CancelOrder | AskOrder | FetchFills | ReadAccount | TightenState | SaveArtifacts
+Command: TypeAlias = (
+    SubmitOrder | CancelOrder | AskOrder | FetchFills | ReadAccount | ReadFeeTier | TightenState | SaveArtifacts
+)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ from typing import assert_never
 
 from trading_core import events as ev
 from trading_core.clock import NS
-from trading_core.commands import AskOrder, Decisions, FetchFills, ReadAccount, SaveArtifacts
+from trading_core.commands import AskOrder, Decisions, FetchFills, ReadAccount, ReadFeeTier, SaveArtifacts
 from trading_core.desk import Desk
 from trading_core.guardrails import Guardrails
 from trading_core.ledger import Ledger
@@ -23,7 +23,8 @@ from trading_core.trading_state import TradingState
 ASK_AGAIN_AFTER_S = 2  # how long to wait before asking about an order of unknown outcome again
 CANCEL_AGAIN_AFTER_S = 10  # a cancel that the venue took, or was to take, and that has no effect
 ASK_LIVE_EVERY_S = 30  # a resting order is asked about now and then: the user channel may have lost a message
-DAY_NS = 86_400 * NS
+HOUR_NS = 3_600 * NS
+DAY_NS = 24 * HOUR_NS
 
 
 class Engine:
@@ -45,7 +46,7 @@ class Engine:
         self._next_snapshot_ns = 0
         self._next_save_ns = 0
         self._rereads = 0
-        self._day = -1
+        self._day = self._hour = -1
         self._is_ending = False
 
     @property
@@ -200,6 +201,7 @@ class Engine:
     def _tick(self) -> None:
         desk, protocol = self.desk, self.desk.plan.protocol
         self._roll_day()
+        self._roll_hour()
         if self._is_ending:
             desk.leave()
         for order in desk.orders.live():
@@ -220,6 +222,13 @@ class Engine:
             desk.record(trip)
             words = f"{trip.observed} (limit {trip.limit}) {trip.detail}".rstrip()
             desk.tighten(trip.state, f"guardrail {trip.name}: {words}")
+
+    def _roll_hour(self) -> None:
+        """Read the fee tier at each full hour: the venue counts the trailing volume again then."""
+        hour = self.desk.now_ns // HOUR_NS
+        if self._hour not in (-1, hour):
+            self.desk.decisions.commands.append(ReadFeeTier())
+        self._hour = hour
 
     def _roll_day(self) -> None:
         day = self.desk.now_ns // DAY_NS

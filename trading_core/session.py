@@ -17,6 +17,7 @@ from trading_core.commands import (
     Command,
     FetchFills,
     ReadAccount,
+    ReadFeeTier,
     SaveArtifacts,
     SubmitOrder,
     TightenState,
@@ -206,6 +207,8 @@ class Session:
                     self._book_fills(order_id)
                 case ReadAccount():
                     self._queue.append(self._read_account())
+                case ReadFeeTier():
+                    self._queue.append(self._broker.fee_tier())
                 case TightenState(state=state, reason=reason):
                     self._guard.tighten(state, reason=reason, actor="engine")
                     self._observe_state()

@@ -99,20 +99,25 @@ def fee_equals_tier(view: View) -> InvariantObservation:
     if not tiers:
         raise Unusable(Reason.MISSING, "the fee tier was not read")
     tolerance, worst, broken = view.limit(FEE_TOLERANCE), ZERO, []
-    for fill, _ in fills:
-        # The tier as of the fill; the first one for fills before any reading.
-        tier = next((t for seq, t in reversed(tiers) if seq < fill.seq), tiers[0][1])
-        rates = {Liquidity.MAKER: tier.maker_rate, Liquidity.TAKER: tier.taker_rate}
-        rate = rates.get(fill.liquidity)
-        gap = fill.commission if rate is None else fill.commission - rate * fill.notional
+    for fill, trace in fills:
+        # The tier may change between an order and its fill, and venues differ on which of the two counts.
+        asked = [fill.seq] if trace.submit is None else [fill.seq, trace.submit.seq]
+        rates = {_rate_of(tiers, seq, fill.liquidity) for seq in asked}
+        gap = min((fill.commission - rate * fill.notional for rate in rates), key=abs)
         worst = max(worst, abs(gap))
-        if rate is None or abs(gap) > tolerance:
+        if abs(gap) > tolerance:
             broken.append(f"{fill.entry_id}: {plain(fill.commission)} is {plain(gap)} off ({fill.liquidity})")
     return InvariantObservation(
         metric=view.metric, refs=view.evidence.refs(ExecutionLogs), event_seqs=(tiers[-1][0],),
         expected=len(fills), observed=len(fills), violations=tuple(broken[:SHOWN_MAX]), final_holds=not broken,
         worst=worst,
     )
+
+
+def _rate_of(tiers: list[tuple[int, ev.FeeTierRead]], seq: int, liquidity: Liquidity) -> Decimal:
+    """Return the rate of the tier as of the event; the first one before any reading. Zero if we cannot tell."""
+    tier = next((t for at, t in reversed(tiers) if at < seq), tiers[0][1])
+    return {Liquidity.MAKER: tier.maker_rate, Liquidity.TAKER: tier.taker_rate}.get(liquidity, ZERO)
 
 
 def _agree_with_events(view: View, trials: list[tuple[Trace, bool]]) -> None:
