@@ -192,8 +192,7 @@ def _simulate(context: RunContext) -> SimulatedVenue:
 
 def exchange_config(context: RunContext, start_ns: int) -> ExchangeConfig:
     """Return the local exchange that a rehearsal asks for; raises ConfigurationError for an unknown day or fault."""
-    if context.day not in DAY_STARTS:
-        raise ConfigurationError(f"day {context.day!r} is not recorded: choose one of {', '.join(DAY_STARTS)}")
+    simulated_start_ns(context.day)
     return ExchangeConfig.model_validate(
         {
             "day": context.day,
@@ -207,7 +206,12 @@ def exchange_config(context: RunContext, start_ns: int) -> ExchangeConfig:
 
 
 def simulated_start_ns(day: str) -> int:
-    """Return the venue time at which a simulated run starts: the recorded day at START_MINUTE."""
+    """Return the venue time at which a simulated run starts: the recorded day at START_MINUTE.
+
+    Raises ConfigurationError for a day that is not recorded.
+    """
+    if day not in DAY_STARTS:
+        raise ConfigurationError(f"day {day!r} is not recorded: choose one of {', '.join(DAY_STARTS)}")
     return from_iso(f"{DAY_STARTS[day]}T{START_MINUTE // 60:02d}:{START_MINUTE % 60:02d}:00Z")
 
 

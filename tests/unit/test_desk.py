@@ -197,6 +197,14 @@ def test_exits_are_not_made_smaller() -> None:
     assert sized_down(records) == []
 
 
+def test_an_exit_that_does_not_reduce_is_refused_and_not_made_smaller() -> None:
+    market = Market()
+    market.book(lots=10)
+    answer, records = place(market, make_exit("0.02"))
+    assert isinstance(answer, Denial)
+    assert sized_down(records) == []
+
+
 @pytest.mark.parametrize("purpose", [Purpose.EXIT, Purpose.ENTRY])
 def test_a_position_is_sold_once(purpose: Purpose) -> None:
     market = Market(balances={"USD": "10000", "BTC": "3"})
@@ -213,7 +221,7 @@ def test_a_position_whose_sale_is_not_booked_yet_is_not_sold_again() -> None:
     assert refused(market, make_exit("0.01")) is DenialReason.NOT_REDUCING
     market.desk.decisions = Decisions()
     market.desk.leave()
-    assert market.desk.decisions.commands == []
+    assert (market.desk.decisions.commands, market.desk.decisions.records) == ([], [])
     assert not market.desk.is_flat()
     market.book_fill(sale, "0.01")
     assert market.desk.is_flat()

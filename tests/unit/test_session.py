@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk_builders import make_guardrails, make_plan
+from tests.desk_builders import make_guardrails, make_intent, make_plan
 from tests.sim_rig import START_NS, ListLog, SimRig, failing_log, is_submission
 from trading_core.advanced_trade.stream_inprocess import InProcessFeed
 from trading_core.clock import NS
@@ -33,7 +33,7 @@ from trading_core.events import (
 )
 from trading_core.local_exchange.faults import FaultPlan
 from trading_core.moves import away_order, enter_until_filled
-from trading_core.orders import OrderStatus, Purpose
+from trading_core.orders import OrderStatus, Purpose, Side
 from trading_core.script import Script, Until
 from trading_core.session import Session
 from trading_core.trading_state import TradingState
@@ -212,11 +212,22 @@ class WithoutBooks(InProcessFeed):
 
 
 def test_a_market_without_a_book_is_an_error_that_names_the_product(tmp_path: Path) -> None:
-    rig = SimRig(tmp_path)
+    rig = SimRig(tmp_path, balances={"USD": "10000", "BTC": "1.5"})
     rig.feed = WithoutBooks(rig.exchange, rig.clock, rig.exchange.account_ids()[0])
     with pytest.raises(VenueUnavailable, match="no book of BTC-USD within 30 s"), rig.session(place_away) as session:
         rig.run(session, 1)
     assert rig.clock.now_ns() - START_NS < 40 * NS
+    assert rig.held() == Decimal("1.5")
+
+
+def test_books_that_were_never_open_leave_the_accounts_coins_alone(tmp_path: Path) -> None:
+    """Without a price of what is held there are no books: nothing is known to be ours."""
+    rig = SimRig(tmp_path, balances={"USD": "10000", "BTC": "1.5"})
+    rig.feed = WithoutBooks(rig.exchange, rig.clock, rig.exchange.account_ids()[0])
+    session = rig.session(place_away)
+    session.__exit__(None, None, None)
+    assert session.flat is not None
+    assert rig.held() == Decimal("1.5")
 
 
 def test_fills_are_booked_once_and_the_books_agree_with_the_venue(tmp_path: Path) -> None:
@@ -230,6 +241,29 @@ def test_fills_are_booked_once_and_the_books_agree_with_the_venue(tmp_path: Path
     assert [s.drift for s in snapshots if s.is_quiescent] == [Decimal(0)] * len(snapshots)
     assert session.engine.desk.ledger is not None
     session.engine.desk.ledger.check()
+
+
+def rest_at_the_touch(desk: Desk) -> Script:
+    """Rest more at the touch than one taker takes, and wait."""
+    bid = desk.books["BTC-USD"].best(Side.BUY)
+    desk.place(make_intent("0.5", str(bid), cancel_after_s=None), "test")
+    yield Until(lambda: False, desk.now_ns + 3_000 * NS)
+
+
+def test_an_order_filled_in_parts_is_booked_part_by_part_and_each_once(tmp_path: Path) -> None:
+    plan = make_plan(
+        products=[{"product_id": "BTC-USD", "max_size": "1", "max_notional": "90000", "because": "test"}],
+        risk={"aggregate_notional_max": "90000", "daily_loss_max": "9000"}, sizing={"impact_bps_max": "25"},
+    )
+    rig = SimRig(tmp_path, plan=plan, balances={"USD": "100000"})
+    with rig.session(rest_at_the_touch) as session:
+        (order,) = session.engine.desk.orders.orders.values()
+        step_until(rig, session, lambda: order.booked == order.intent.size, seconds=3_000)
+    bought = [e.fill for e in rig.log.of(FillBooked) if e.fill.order_id == order.order_id]
+    moments = {e.ts_ns for e in rig.log.of(FillBooked) if e.fill.order_id == order.order_id}
+    assert len(moments) >= 2
+    assert len({f.entry_id for f in bought}) == len(bought)
+    assert sum((f.size for f in bought), Decimal(0)) == order.intent.size
 
 
 def test_a_fill_that_the_endpoint_withholds_is_not_sold_twice(tmp_path: Path) -> None:
