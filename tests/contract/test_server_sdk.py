@@ -1,4 +1,4 @@
-"""The unmodified SDK calls every REST method of the venue, once for success and once for failure."""
+"""The unmodified SDK at a venue with the default switches: refusals, idempotency and pages."""
 
 from __future__ import annotations
 
@@ -47,115 +47,20 @@ def filled_future(sdk: CheckingClient) -> None:
     assert sdk.last["success"] is True
 
 
-SUCCESSES: dict[str, Callable[[CheckingClient], Any]] = {
-    "get_unix_time": lambda sdk: sdk.get_unix_time(),
-    "get_public_products": lambda sdk: sdk.get_public_products(),
-    "get_public_product": lambda sdk: sdk.get_public_product("BTC-USD"),
-    "get_public_product_book": lambda sdk: sdk.get_public_product_book("BTC-USD", limit=5),
-    "get_public_candles": lambda sdk: sdk.get_public_candles(
-        "BTC-USD", str(now_s(sdk) - 3_600), str(now_s(sdk)), "FIVE_MINUTE"
-    ),
-    "get_public_market_trades": lambda sdk: sdk.get_public_market_trades("BTC-USD", 10),
-    "get_products": lambda sdk: sdk.get_products(get_all_products=True),
-    "get_futures": lambda sdk: sdk.get_products(product_type="FUTURE", limit=2),
-    "get_product": lambda sdk: sdk.get_product(FUTURE, get_tradability_status=True),
-    "get_product_book": lambda sdk: sdk.get_product_book("ETH-USD", limit=3, aggregation_price_increment="0.1"),
-    "get_best_bid_ask": lambda sdk: sdk.get_best_bid_ask(["BTC-USD", "SOL-USD"]),
-    "get_candles": lambda sdk: sdk.get_candles("XRP-USD", str(now_s(sdk) - 600), str(now_s(sdk)), "ONE_MINUTE"),
-    "get_market_trades": lambda sdk: sdk.get_market_trades("SOL-USD", 5),
-    "get_accounts": lambda sdk: sdk.get_accounts(limit=2),
-    "get_account": lambda sdk: sdk.get_account(account_uuid(sdk)),
-    "create_order": lambda sdk: sdk.create_order(
-        new_id(), "BTC-USD", "BUY", {"limit_limit_gtc": {"base_size": "0.001", "limit_price": "60000"}}
-    ),
-    "market_order": lambda sdk: sdk.market_order_buy(new_id(), "BTC-USD", quote_size="50"),
-    "limit_order_ioc": lambda sdk: sdk.limit_order_ioc_sell(new_id(), "BTC-USD", "0.001", "60000"),
-    "limit_order_gtd": lambda sdk: sdk.limit_order_gtd_buy(
-        new_id(), "BTC-USD", "0.001", "60000", "2026-12-01T00:00:00Z"
-    ),
-    "limit_order_fok": lambda sdk: sdk.limit_order_fok_buy(new_id(), "BTC-USD", "0.001", "150000"),
-    "stop_limit_gtc": lambda sdk: sdk.stop_limit_order_gtc_sell(
-        new_id(), "BTC-USD", "0.001", "90000", "91000", "STOP_DIRECTION_STOP_DOWN"
-    ),
-    "preview_limit_gtc": lambda sdk: sdk.preview_limit_order_gtc_buy("BTC-USD", "0.001", "60000"),
-    "preview_market": lambda sdk: sdk.preview_market_order_sell("BTC-USD", base_size="0.001"),
-    "edit_order": lambda sdk: sdk.edit_order(resting_order(sdk), "0.0009", "60001"),
-    "preview_edit_order": lambda sdk: sdk.preview_edit_order(resting_order(sdk), "0.0009", "60001"),
-    "cancel_orders": lambda sdk: sdk.cancel_orders([resting_order(sdk)]),
-    "list_orders": lambda sdk: sdk.list_orders(order_status=["OPEN"], product_ids=["BTC-USD"], limit=3),
-    "get_order": lambda sdk: sdk.get_order(resting_order(sdk)),
-    "get_fills": lambda sdk: sdk.get_fills(product_ids=["BTC-USD"], limit=5),
-    "close_position": lambda sdk: (filled_future(sdk), sdk.close_position(new_id(), FUTURE))[1],
-    "get_transaction_summary": lambda sdk: sdk.get_transaction_summary(),
-    "get_api_key_permissions": lambda sdk: sdk.get_api_key_permissions(),
-    "get_portfolios": lambda sdk: sdk.get_portfolios(),
-    "create_portfolio": lambda sdk: sdk.create_portfolio(new_id()),
-    "get_portfolio_breakdown": lambda sdk: sdk.get_portfolio_breakdown(portfolio(sdk)),
-    "edit_portfolio": lambda sdk: sdk.edit_portfolio(
-        sdk.create_portfolio(new_id())["portfolio"]["uuid"], new_id()
-    ),
-    "delete_portfolio": lambda sdk: sdk.delete_portfolio(sdk.create_portfolio(new_id())["portfolio"]["uuid"]),
-    "get_futures_balance_summary": lambda sdk: sdk.get_futures_balance_summary(),
-    "list_futures_positions": lambda sdk: (filled_future(sdk), sdk.list_futures_positions())[1],
-    "get_futures_position": lambda sdk: (filled_future(sdk), sdk.get_futures_position(FUTURE))[1],
-    "get_intraday_margin_setting": lambda sdk: sdk.get_intraday_margin_setting(),
-    "set_intraday_margin_setting": lambda sdk: sdk.set_intraday_margin_setting("INTRADAY_MARGIN_SETTING_INTRADAY"),
-    "get_current_margin_window": lambda sdk: sdk.get_current_margin_window("MARGIN_PROFILE_TYPE_RETAIL_REGULAR"),
-    "list_futures_sweeps": lambda sdk: sdk.list_futures_sweeps(),
-    "list_payment_methods": lambda sdk: sdk.list_payment_methods(),
-}
-
-
-@pytest.mark.parametrize("name", SUCCESSES)
-def test_sdk_method_is_answered_as_the_contract_says(sdk: CheckingClient, name: str) -> None:
-    before = sdk.checked
-    SUCCESSES[name](sdk)
-    assert sdk.checked > before
-    assert sdk.last.get("success", True) is True
-
-
+# What this venue's key may not do, or what the venue does not offer unless a switch says so.
 HTTP_FAILURES: dict[str, tuple[int, Callable[[CheckingClient], Any]]] = {
-    "get_public_product": (404, lambda sdk: sdk.get_public_product("NOPE")),
-    "get_public_product_book": (400, lambda sdk: sdk.get_public_product_book("NOPE")),
-    "get_public_candles": (400, lambda sdk: sdk.get_public_candles("BTC-USD", "1", "999999999", "ONE_MINUTE")),
-    "get_public_market_trades": (400, lambda sdk: sdk.get_public_market_trades("NOPE", 1)),
-    "get_public_products": (400, lambda sdk: sdk.get_public_products(product_type="OPTIONS")),
-    "get_products": (400, lambda sdk: sdk.get_products(cursor="???")),
-    "get_product": (404, lambda sdk: sdk.get_product("NOPE")),
-    "get_product_book": (400, lambda sdk: sdk.get_product_book("BTC-USD", aggregation_price_increment="0")),
-    "get_best_bid_ask": (400, lambda sdk: sdk.get_best_bid_ask(["NOPE"])),
-    "get_candles": (400, lambda sdk: sdk.get_candles("BTC-USD", "5", "1", "ONE_MINUTE")),
-    "get_market_trades": (400, lambda sdk: sdk.get_market_trades("BTC-USD", -1)),
-    "get_accounts": (400, lambda sdk: sdk.get_accounts(cursor="nowhere")),
-    "get_account": (404, lambda sdk: sdk.get_account("nobody")),
-    "create_order": (400, lambda sdk: sdk.create_order(new_id(), "BTC-USD", "BUY", {"limit": {"colour": "red"}})),
-    "cancel_orders": (400, lambda sdk: sdk.cancel_orders(["x"] * 101)),
-    "list_orders": (400, lambda sdk: sdk.list_orders(order_status=["GONE"])),
-    "get_order": (404, lambda sdk: sdk.get_order("nothing")),
-    "get_fills": (400, lambda sdk: sdk.get_fills(cursor="nowhere")),
-    "close_position": (400, lambda sdk: sdk.close_position(new_id(), "NOPE")),
-    "get_transaction_summary": (400, lambda sdk: sdk.get_transaction_summary(product_type="NOPE")),
-    "get_portfolios": (400, lambda sdk: sdk.get_portfolios(portfolio_type="NOPE")),
-    "create_portfolio": (400, lambda sdk: sdk.create_portfolio("")),
-    "get_portfolio_breakdown": (404, lambda sdk: sdk.get_portfolio_breakdown("nothing")),
-    "edit_portfolio": (400, lambda sdk: sdk.edit_portfolio(portfolio(sdk), "mine")),
-    "delete_portfolio": (400, lambda sdk: sdk.delete_portfolio(portfolio(sdk))),
-    "move_portfolio_funds": (403, lambda sdk: sdk.move_portfolio_funds("1", "USD", "a", "b")),
-    "get_futures_position": (404, lambda sdk: sdk.get_futures_position("ETP-20DEC30-CDE")),
-    "set_intraday_margin_setting": (400, lambda sdk: sdk.set_intraday_margin_setting("NOPE")),
-    "get_current_margin_window": (400, lambda sdk: sdk.get_current_margin_window("NOPE")),
-    "schedule_futures_sweep": (403, lambda sdk: sdk.schedule_futures_sweep("5")),
-    "cancel_pending_futures_sweep": (403, lambda sdk: sdk.cancel_pending_futures_sweep()),
     "create_convert_quote": (403, lambda sdk: sdk.create_convert_quote("a", "b", "1")),
     "get_convert_trade": (403, lambda sdk: sdk.get_convert_trade("1", "a", "b")),
     "commit_convert_trade": (403, lambda sdk: sdk.commit_convert_trade("1", "a", "b")),
-    "get_payment_method": (404, lambda sdk: sdk.get_payment_method("1")),
     "allocate_portfolio": (403, lambda sdk: sdk.allocate_portfolio("p", "s", "1", "USD")),
     "get_perps_portfolio_summary": (403, lambda sdk: sdk.get_perps_portfolio_summary("p")),
     "list_perps_positions": (403, lambda sdk: sdk.list_perps_positions("p")),
     "get_perps_position": (403, lambda sdk: sdk.get_perps_position("p", "s")),
     "get_perps_portfolio_balances": (403, lambda sdk: sdk.get_perps_portfolio_balances("p")),
     "opt_in_or_out_multi_asset_collateral": (403, lambda sdk: sdk.opt_in_or_out_multi_asset_collateral("p", True)),
+    "schedule_futures_sweep": (403, lambda sdk: sdk.schedule_futures_sweep("5")),
+    "cancel_pending_futures_sweep": (403, lambda sdk: sdk.cancel_pending_futures_sweep()),
+    "move_portfolio_funds": (403, lambda sdk: sdk.move_portfolio_funds("1", "USD", "a", "b")),
 }
 
 

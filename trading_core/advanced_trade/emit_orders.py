@@ -56,11 +56,9 @@ def parse_new_order(body: dict[str, Any]) -> NewOrder | Refusal:
     if "side" not in body:
         return Refusal("INVALID_SIDE", "PREVIEW_INVALID_SIDE")
     config, fields = OrderConfig(given[0][0]), given[0][1]
-    sizes = {key: _number(fields.get(key, "")) for key in ("base_size", "quote_size") if fields.get(key, "")}
-    if None in sizes.values():
-        return Refusal("INVALID_REQUEST", "PREVIEW_NON_NUMERIC_ORDER_SIZE")
-    if len(sizes) != 1:
-        return Refusal("UNSUPPORTED_ORDER_CONFIGURATION", "PREVIEW_INVALID_ORDER_CONFIG")
+    sizes = _sizes(fields)
+    if isinstance(sizes, Refusal):
+        return sizes
     stop_member = "stop_price" if config.is_stop else "stop_trigger_price"
     limit_price, stop_price = (_number(fields.get(name, "")) for name in ("limit_price", stop_member))
     if refusal := _check_prices(config, limit_price, stop_price):
@@ -89,6 +87,17 @@ def parse_new_order(body: dict[str, Any]) -> NewOrder | Refusal:
         leverage=_number(body.get("leverage", "")),
         margin_type=body.get("margin_type", ""),
     )
+
+
+def _sizes(fields: dict[str, Any]) -> dict[str, Decimal] | Refusal:
+    """Return the one size that an order has, by its member."""
+    given = {key: _number(fields[key]) for key in ("base_size", "quote_size") if fields.get(key, "")}
+    sizes = {key: size for key, size in given.items() if size is not None}
+    if len(sizes) != len(given):
+        return Refusal("INVALID_REQUEST", "PREVIEW_NON_NUMERIC_ORDER_SIZE")
+    if len(sizes) != 1:
+        return Refusal("UNSUPPORTED_ORDER_CONFIGURATION", "PREVIEW_INVALID_ORDER_CONFIG")
+    return sizes
 
 
 def _check_prices(config: OrderConfig, limit_price: Decimal | None, stop_price: Decimal | None) -> Refusal | None:

@@ -99,13 +99,16 @@ def get_portfolio_breakdown(call: Call) -> Mapping[str, Any]:
     """Answer GetPortfolioBreakdown: equity in USD; spot positions carry JSON numbers."""
     portfolio = _find(call)
     if portfolio.uuid != call.exchange.portfolio_id(call.account_id):
-        nothing = _balances(ZERO, ZERO, ZERO, ZERO)
-        return {"breakdown": {"portfolio": _portfolio(portfolio), "portfolio_balances": nothing}}
+        cash = sum((v for name, v in portfolio.funds.items() if name in DOLLARS), ZERO)
+        crypto = sum((v * _price(call, name) for name, v in portfolio.funds.items() if name not in DOLLARS), ZERO)
+        balances = _balances(cash, crypto, ZERO, ZERO)
+        return {"breakdown": {"portfolio": _portfolio(portfolio), "portfolio_balances": balances}}
     spot = [_spot_position(call, balance) for balance in call.exchange.balances(call.account_id) if balance.total]
     cash = sum((s["total_balance_fiat"] for s in spot if s["is_cash"]), ZERO)
     crypto = sum((s["total_balance_fiat"] for s in spot if not s["is_cash"]), ZERO)
     positions = call.exchange.positions(call.account_id)
-    unrealized = sum((p.unrealized for p in positions), ZERO)
+    # Funding that has accrued shows in the positions until it is paid in cash.
+    unrealized = sum((p.unrealized for p in positions), call.exchange.accrued_funding(call.account_id))
     futures = call.exchange.futures_summary(call.account_id).futures_usd
     total = cash + crypto + unrealized
     for row in spot:
@@ -146,14 +149,6 @@ def delete_portfolio(call: Call) -> Mapping[str, Any]:
     return {}
 
 
-def move_funds(call: Call) -> Mapping[str, Any]:
-    """Answer MovePortfolioFunds: a key is bound to one portfolio, so there is nowhere to move to."""
-    own = call.exchange.portfolio_id(call.account_id)
-    if call.body.get("source_portfolio_uuid") != own:
-        raise invalid_argument("source is not enabled for trading")
-    raise invalid_argument("target is not enabled for trading")
-
-
 def _account(call: Call, balance: Balance) -> Mapping[str, Any]:
     is_fiat = balance.currency == "USD"
     return {
@@ -175,7 +170,8 @@ def _account(call: Call, balance: Balance) -> Mapping[str, Any]:
 
 def _equity(call: Call) -> Decimal:
     spot = sum((b.total * _price(call, b.currency) for b in call.exchange.balances(call.account_id)), ZERO)
-    return spot + sum((p.unrealized for p in call.exchange.positions(call.account_id)), ZERO)
+    accrued = call.exchange.accrued_funding(call.account_id)
+    return spot + sum((p.unrealized for p in call.exchange.positions(call.account_id)), accrued)
 
 
 def _price(call: Call, currency: str) -> Decimal:
@@ -278,5 +274,4 @@ HANDLERS: dict[str, Handler] = {
     "CreatePortfolio": create_portfolio,
     "EditPortfolio": edit_portfolio,
     "DeletePortfolio": delete_portfolio,
-    "MovePortfolioFunds": move_funds,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import msgspec
@@ -23,6 +24,7 @@ class Portfolio(msgspec.Struct):
     uuid: str
     type: str = "CONSUMER"
     deleted: bool = False
+    funds: dict[str, Decimal] = {}
 
 
 class Sweep(msgspec.Struct, frozen=True):
@@ -33,11 +35,23 @@ class Sweep(msgspec.Struct, frozen=True):
     scheduled_ns: int
 
 
+class Convert(msgspec.Struct):
+    """A quote to convert an amount of one currency into another, and whether it was used."""
+
+    id: str
+    source: str
+    target: str
+    amount: Decimal
+    received: Decimal
+    is_done: bool = False
+
+
 class AccountState(msgspec.Struct):
-    """What the gateway itself remembers of an account: things without effect on trading."""
+    """What the gateway itself remembers of an account: things that are no business of the exchange."""
 
     portfolios: list[Portfolio] = []
     sweeps: list[Sweep] = []
+    converts: dict[str, Convert] = {}
 
 
 class Call(msgspec.Struct, kw_only=True):

@@ -18,6 +18,9 @@ def legacy_body(operation: str, body: dict[str, Any], compat: CompatSwitches) ->
     if compat.legacy_error_response and body.get("error_response"):
         error = {key: value for key, value in body["error_response"].items() if key != "new_order_failure_reason"}
         return {**body, "error_response": error}
+    if compat.new_reason_only and body.get("error_response"):
+        reason = body["error_response"]["new_order_failure_reason"]
+        return {**body, "error_response": {"new_order_failure_reason": reason}}
     if compat.cfm_money_as_amount and operation in _CFM_OPERATIONS:
         return {key: _with_amounts(value) for key, value in body.items()}
     return body

@@ -1,4 +1,4 @@
-"""Operations that this venue answers but does not offer: legacy INTX, converts, payment methods; and the v2 routes."""
+"""The few v2 routes that third-party clients call on start."""
 
 from __future__ import annotations
 
@@ -8,41 +8,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from trading_core.advanced_trade.emit import rfc3339
 from trading_core.advanced_trade.gateway_call import Call, Handler
-from trading_core.advanced_trade.gateway_http import ApiError, not_found
 from trading_core.clock import NS
 from trading_core.money import ONE, plain
-
-
-def no_intx(_: Call) -> Mapping[str, Any]:
-    """Refuse: international derivatives left this API on 2026-09-09."""
-    raise ApiError(403, "PERMISSION_DENIED", "User is not allowed to trade perpetuals on INTX")
-
-
-def no_convert(_: Call) -> Mapping[str, Any]:
-    """Refuse with production's own sentence."""
-    raise ApiError(403, "PERMISSION_DENIED", "User is not allowed to convert crypto")
-
-
-def get_payment_methods(_: Call) -> Mapping[str, Any]:
-    """Answer GetPaymentMethods: there are none."""
-    return {}
-
-
-def get_payment_method(_: Call) -> Mapping[str, Any]:
-    """Answer GetPaymentMethod: there are none."""
-    raise not_found("payment method not found")
-
-
-HANDLERS: dict[str, Handler] = {
-    **dict.fromkeys(
-        ("AllocatePortfolio", "GetIntxPortfolioSummary", "GetIntxPositions", "GetIntxPosition", "GetIntxBalances",
-         "IntxMultiAssetCollateral"),
-        no_intx,
-    ),
-    **dict.fromkeys(("CreateConvertQuote", "GetConvertTrade", "CommitConvertTrade"), no_convert),
-    "GetPaymentMethods": get_payment_methods,
-    "GetPaymentMethod": get_payment_method,
-}
 
 
 def v2_currencies(_: Call) -> Mapping[str, Any]:

@@ -12,9 +12,11 @@ from trading_core.advanced_trade import (
     gateway_accounts,
     gateway_futures,
     gateway_history,
+    gateway_intx,
     gateway_market,
     gateway_orders,
     gateway_other,
+    gateway_transfers,
 )
 from trading_core.advanced_trade.emit import contract
 from trading_core.advanced_trade.gateway_call import Handler
@@ -27,7 +29,8 @@ HANDLERS: dict[str, Handler] = {
     **gateway_history.HANDLERS,
     **gateway_accounts.HANDLERS,
     **gateway_futures.HANDLERS,
-    **gateway_other.HANDLERS,
+    **gateway_intx.HANDLERS,
+    **gateway_transfers.HANDLERS,
 }
 
 

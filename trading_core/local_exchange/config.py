@@ -85,6 +85,12 @@ class CompatSwitches(Frozen):
     ticker_batch_has_best: bool = False
     accepts_eddsa: bool = True
     gtd_ends_as_cancelled: bool = False
+    new_reason_only: bool = False  # error_response carries new_order_failure_reason alone
+    heartbeat_counter_is_string: bool = False
+    user_channel_has_positions: bool = False
+    market_data_is_cached: bool = True  # public REST market data, for a second, unless cache-control: no-cache
+    intx_legacy: bool = False
+    converts_allowed: bool = False
 
 
 class Maintenance(Frozen):

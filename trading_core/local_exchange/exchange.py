@@ -99,16 +99,20 @@ class LocalExchange:
         return self._timeline.now_ns
 
     def advance(
-        self, to_ns: int, wanted_products: Sequence[str] = (), book_every_ns: int | None = None
+        self, to_ns: int, wanted_products: Sequence[str] = (), book_every_ns: int | None = None, *,
+        shows_books: bool = True,
     ) -> list[ExchangeEvent]:
         """Move to the moment and return what happened, in order of time.
 
         Orders of accounts are always processed. Public trades and book changes are returned for
         `wanted_products` only. A book change holds the absolute sizes of the levels that differ from what was
         last returned for the product; the first one is a snapshot. They come every `book_every_ns` (None: only
-        once, at `to_ns`) and, if the book differs, at `to_ns`. A moment in the past returns what is pending.
+        once, at `to_ns`) and, if the book differs, at `to_ns`; without `shows_books` they wait for a later advance.
+        A moment in the past returns what is pending.
         """
-        return self._timeline.advance(to_ns, frozenset(wanted_products), book_every_ns)
+        return self._timeline.advance(
+            to_ns, frozenset(wanted_products), book_every_ns, shows_books=shows_books
+        )
 
     def set_faults(self, faults: FaultPlan) -> None:
         """Put another fault plan in force, its seconds counted from now.
@@ -277,6 +281,14 @@ class LocalExchange:
     def margin_window(self) -> MarginWindow:
         """Return the margin window now: a fact of the New York clock, the same for every account."""
         return margin_window(self.now_ns)
+
+    def accrued_funding(self, account_id: str) -> Decimal:
+        """Return the funding that has accrued since the last cash adjustment."""
+        return self._futures.accrued(account_id)
+
+    def transfer(self, account_id: str, currency: str, amount: Decimal) -> bool:
+        """Credit the account against the venue, or debit it; False if it has not that much free."""
+        return self._ledger.transfer(account_id, currency, amount)
 
     def set_intraday_margin(self, account_id: str, is_opted_in: bool) -> None:
         """Opt the account in to intraday margin, or out of it."""

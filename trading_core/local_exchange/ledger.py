@@ -50,6 +50,13 @@ class Ledger:
         self._available[account_id][currency] += amount
         self.venue[currency] = self.venue.get(currency, ZERO) - amount
 
+    def transfer(self, account_id: str, currency: str, amount: Decimal) -> bool:
+        """Pay as `pay` does if the account knows the currency and has it free; tell whether it was done."""
+        if currency not in self._available[account_id] or self.available(account_id, currency) + amount < 0:
+            return False
+        self.pay(account_id, currency, amount)
+        return True
+
     def charge(self, account_id: str, currency: str, fee: Decimal) -> None:
         """Take a fee from the account."""
         self._available[account_id][currency] -= fee

@@ -113,6 +113,8 @@ class Market:
         """Return lots by ticks of the best levels, best first."""
         eaten = self._eaten[side]
         rows = self._raw(side, LEVELS_FEW if count + len(eaten) <= LEVELS_FEW else LEVELS_NEAR)
+        if not eaten and self.queues.best(side) is None and count <= len(rows):
+            return dict(rows[:count])
         if count > len(rows) - len(eaten):
             levels = self._merged(side, LEVELS_MAX)
             return {ticks: lots + _sum(group) for ticks, lots, group in islice(levels, count)}

@@ -71,7 +71,9 @@ class Timeline:
         self._timer_count += 1
         heapq.heappush(self._timers, (ts_ns, self._timer_count, action))
 
-    def advance(self, to_ns: int, wanted: Collection[str], book_every_ns: int | None) -> list[ExchangeEvent]:
+    def advance(
+        self, to_ns: int, wanted: Collection[str], book_every_ns: int | None, *, shows_books: bool = True
+    ) -> list[ExchangeEvent]:
         """Move to the moment; see LocalExchange.advance."""
         self._followed = frozenset(wanted)
         every_ns = book_every_ns if book_every_ns is not None and wanted else None
@@ -97,7 +99,8 @@ class Timeline:
                 self._show_books(wanted)
                 show_ns += every_ns
             is_there = limit == to_ns
-        self._show_books(wanted)
+        if shows_books:
+            self._show_books(wanted)
         events, self._desk.events = self._desk.events, []
         return [e for e in events if not isinstance(e, TradePrinted) or e.product_id in wanted]
 
