@@ -47,6 +47,7 @@ class InProcessFeed:
         self._wanted: tuple[str, ...] = ()
         self._pending: list[AnyEvent] = []
         self._heartbeats = 0
+        self._has_moved = False  # a request moved time since the last look at the books
         self._started_ns: int | None = None
 
     def start(self, products: Sequence[Product]) -> None:
@@ -61,11 +62,11 @@ class InProcessFeed:
 
     def poll(self, deadline_ns: int) -> list[AnyEvent]:
         """Return what happened, moving venue time until something does, or to the deadline."""
-        if not self._pending:
-            self.move(self._clock.now_ns())  # what our own requests changed since
+        if not self._pending or self._has_moved:
+            self._look(self._clock.now_ns())  # what our own requests changed since
         while not self._pending and (now_ns := self._clock.now_ns()) < deadline_ns:
             soon_ns = min(deadline_ns, now_ns + self._book_every_ns)
-            self.move(max(now_ns + 1, self._exchange.next_event_ns(soon_ns)))
+            self._look(max(now_ns + 1, self._exchange.next_event_ns(soon_ns)))
         taken, self._pending = self._pending, []
         return taken
 
@@ -75,10 +76,21 @@ class InProcessFeed:
         self._pending.clear()
 
     def move(self, to_ns: int) -> None:
-        """Move venue time, for a request that takes time; what happens on the way is kept for the next poll."""
+        """Move venue time, for a request that takes time; what happens on the way is kept for the next poll.
+
+        The next poll looks at the books as well: not each of the twelve halves of reading an account.
+        """
+        self._has_moved = True
+        self._pass(to_ns, shows_books=False)
+
+    def _look(self, to_ns: int) -> None:
+        self._has_moved = False
+        self._pass(to_ns, shows_books=True)
+
+    def _pass(self, to_ns: int, *, shows_books: bool) -> None:
         self._clock.wait_until(to_ns)
         now_ns = self._clock.now_ns()
-        events = self._exchange.advance(now_ns, self._wanted)
+        events = self._exchange.advance(now_ns, self._wanted, shows_books=shows_books)
         if self._started_ns is None:
             return  # nobody has subscribed
         self._absorb(events)

@@ -112,6 +112,8 @@ class Market:
     def ladder(self, side: Side, count: int) -> dict[int, int]:
         """Return lots by ticks of the best levels, best first."""
         eaten = self._eaten[side]
+        for ticks in [ticks for ticks, (_, since) in eaten.items() if self.update - since >= self._impact_updates]:
+            del eaten[ticks]  # it has grown back
         rows = self._raw(side, LEVELS_FEW if count + len(eaten) <= LEVELS_FEW else LEVELS_NEAR)
         if not eaten and self.queues.best(side) is None and count <= len(rows):
             return dict(rows[:count])
