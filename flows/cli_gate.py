@@ -13,6 +13,7 @@ from trading_core.errors import ConfigurationError
 from trading_core.gate.explain import explain as explain_criterion
 from trading_core.gate.publish import GateFiles
 from trading_core.gate.record import record_from_bytes
+from trading_core.gate.signing import load_public_key
 from trading_core.gate.verify import verify_run
 from trading_core.run_files import DECISION
 from trading_core.settings import Settings, load_settings
@@ -24,12 +25,15 @@ NOT_VERIFIED = 4
 RunName = Annotated[str, typer.Argument(help="A run's id, or the path of its directory.")]
 
 
-def verify(run: RunName) -> None:
+def verify(
+    run: RunName,
+    key: Annotated[Path | None, typer.Option(help="PEM file of the Ed25519 key that must have signed it.")] = None,
+) -> None:
     """Hash a run's artifacts again, decide again and compare byte for byte: exit code 4 if anything differs."""
     settings = load_settings(os.environ)
     folder = find_run(settings, run)
     files = GateFiles(settings.event_store_root)
-    found = verify_run(folder, files)
+    found = verify_run(folder, files, None if key is None else load_public_key(key))
     console = make_console()
     for problem in found.problems:
         console.print(f"differs: {problem}", markup=False)

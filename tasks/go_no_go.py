@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from checks.report import build_report
 from tasks.options import ACTS
 from trading_core.gate.decide import DecisionRecord
+from trading_core.gate.signing import signing_key
 from trading_core.plan import Tier
 from trading_core.run import RunContext
+from trading_core.settings import load_settings
 from trading_core.stages import go_no_go as stage
 from trading_core.stages.result import StageResult
 
@@ -17,7 +21,7 @@ from trading_core.stages.result import StageResult
 @task(name="go/no-go", **ACTS)
 def go_no_go(context: RunContext, stages: list[StageResult]) -> DecisionRecord:
     """Decide on the evidence, write the decision and its report, and show both in Prefect."""
-    record = stage.run(context, stages)
+    record = stage.run(context, stages, key=signing_key(load_settings(os.environ)))
     report = build_report(context.run_dir)
     key = artifact_key(context.run_id)
     create_markdown_artifact(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from prefect import task
 
 from tasks.options import READS
 from trading_core.bootstrap import connect, make_guard
+from trading_core.gate.signing import signing_key
 from trading_core.plan import Stage
 from trading_core.run import Endpoint, RunContext
+from trading_core.settings import load_settings
 from trading_core.stages import preflight as stage
 from trading_core.stages.files import attempt
 from trading_core.stages.result import StageResult
@@ -20,6 +24,7 @@ def preflight(context: RunContext, endpoint: Endpoint) -> StageResult:
 
 
 def _run(context: RunContext, endpoint: Endpoint) -> StageResult:
+    key = signing_key(load_settings(os.environ))
     with connect(context, endpoint) as connection:
         given = stage.PreflightInput(
             context=context,
@@ -28,5 +33,6 @@ def _run(context: RunContext, endpoint: Endpoint) -> StageResult:
             clock=connection.clock,
             guard=make_guard(context, connection.clock),
             credentials=connection.credentials,
+            decision_key=None if key is None else key.public_key(),
         )
         return stage.run(given)

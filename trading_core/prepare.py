@@ -9,8 +9,11 @@ from pathlib import Path
 from trading_core.bootstrap import account_fingerprint, make_guard, simulated_start_ns
 from trading_core.clock import SystemClock, VirtualClock
 from trading_core.errors import ConfigurationError
+from trading_core.gate.ladder import may_start, restricted
+from trading_core.gate.publish import GateFiles
 from trading_core.gate.subject import Subject
 from trading_core.plan import Level, Plan
+from trading_core.plan_files import plan_below
 from trading_core.run import RunContext, VenueName
 from trading_core.run_files import PLAN, RUN, SUBJECT, run_dir
 from trading_core.stages.files import write_document
@@ -35,6 +38,8 @@ def prepare_run(
     """Return the run's context; its directory then holds plan and subject. The same run id gives the same run."""
     if faults and venue.level is not Level.L0:
         raise ConfigurationError(f"faults {faults!r} can only be injected at our own exchange, not at venue {venue}")
+    if venue.level is Level.L3:
+        plan = _inside_restriction(plan, venue, event_store_root)
     subject = make_subject(plan, venue, faults)
     context = RunContext(
         run_id=run_id,
@@ -58,6 +63,13 @@ def prepare_run(
         guard = make_guard(context, VirtualClock(start_ns))
         guard.loosen(TradingState.ACTIVE, reason="rehearsal started", operator="operator of this rehearsal")
     return context
+
+
+def _inside_restriction(plan: Plan, venue: VenueName, event_store_root: Path) -> Plan:
+    """Return the plan inside the envelope that a CONDITIONAL of the rung below leaves; preflight judges the rest."""
+    records = GateFiles(event_store_root).decisions.records()
+    allowed = may_start(plan, plan_below(plan), make_subject(plan, venue), records, SystemClock().now_ns())
+    return plan if allowed.restricted_to is None else restricted(plan, allowed.restricted_to)
 
 
 def now_at(context: RunContext) -> int:

@@ -34,6 +34,7 @@ VARIABLES = {
     "EVENT_STORE_ROOT": "event_store_root",
     "ARTIFACTS_ROOT": "artifacts_root",
     "GREENLIGHT_ARM_LIVE": "arm_live",
+    "GREENLIGHT_SIGNING_KEY_FILE": "signing_key_file",
 }
 # Read by the SDK itself when no key is passed; we always pass one, so these have no effect here.
 SDK_VARIABLES = frozenset({"COINBASE_API_KEY", "COINBASE_API_SECRET"})
@@ -69,6 +70,7 @@ class Settings(PlanModel):
     event_store_root: Path = DEFAULT_EVENT_STORE_ROOT
     artifacts_root: Path = DEFAULT_ARTIFACTS_ROOT
     arm_live: str = ""
+    signing_key_file: Path | None = None
 
     @property
     def has_credentials(self) -> bool:
@@ -143,8 +145,8 @@ def _parsed(name: str, text: str) -> object:
             return _switch(name, text)
         case "COINBASE_CDP_API_KEY" | "COINBASE_CDP_PRIVATE_KEY":
             return SecretStr(text)
-        case "COINBASE_CDP_KEY_FILE":
-            return _key_file(Path(text).expanduser())
+        case "COINBASE_CDP_KEY_FILE" | "GREENLIGHT_SIGNING_KEY_FILE":
+            return _key_file(name, Path(text).expanduser())
         case "MAX_IMPACT_BPS":
             return _positive(name, text)
         case "EVENT_STORE_ROOT" | "ARTIFACTS_ROOT":
@@ -175,16 +177,16 @@ def _positive(name: str, text: str) -> Bps:
     return value
 
 
-def _key_file(path: Path) -> Path:
+def _key_file(name: str, path: Path) -> Path:
     """Return the path of a key file that nobody else may read; its content is parsed where it is used."""
     try:
         mode = path.stat().st_mode & 0o777
     except OSError as e:
         raise ConfigurationError(
-            f"COINBASE_CDP_KEY_FILE names {path}, which cannot be read ({e.strerror}): correct the path"
+            f"{name} names {path}, which cannot be read ({e.strerror}): correct the path"
         ) from e
     if not path.is_file():
-        raise ConfigurationError(f"COINBASE_CDP_KEY_FILE names {path}, which is no file: name the CDP key file")
+        raise ConfigurationError(f"{name} names {path}, which is no file: name the key file")
     if mode & 0o077:
         raise ConfigurationError(f"key file {path} has mode {mode:04o} (limit 0600): run chmod 600 on it")
     return path

@@ -11,7 +11,7 @@ from trading_core.canonical import digest_of
 from trading_core.clock import NS, iso
 from trading_core.gate.criteria import evaluate
 from trading_core.gate.evidence import Observation
-from trading_core.gate.fold import Ballot, GuardrailStatus, StageSummary, fold
+from trading_core.gate.fold import Ballot, Folded, GuardrailStatus, StageSummary, fold
 from trading_core.gate.outcomes import Disposition, Outcome, Reason, Verdict
 from trading_core.gate.overlays import Approval, Waiver, WaiverUse, approval_problem, use_waivers
 from trading_core.gate.result import Baseline, CriterionResult, Finding, GateContext, PriorTally, result_of
@@ -56,13 +56,14 @@ class GateInput(PlanModel):
     @property
     def gate(self) -> str:
         """Return the name that approvals are bound to."""
-        return f"{self.plan.name}/{Stage.GO_NO_GO}"
+        return gate_name(self.plan)
 
     @property
     def evidence_digest(self) -> str:
         """Return the digest of what was observed, without approvals, waivers and the time of the decision."""
         parts = {
             "attempts": self.attempts,
+            "baselines": self.baselines,
             "chain_head": self.chain_head,
             "evidence": self.evidence,
             "guardrails": self.guardrails,
@@ -70,6 +71,11 @@ class GateInput(PlanModel):
             "stages": self.stages,
         }
         return digest_of(parts)
+
+
+def gate_name(plan: Plan) -> str:
+    """Return the name of a plan's gate."""
+    return f"{plan.name}/{Stage.GO_NO_GO}"
 
 
 class Authorisation(PlanModel):
@@ -131,7 +137,7 @@ def decide(given: GateInput) -> DecisionRecord:
         given.approvals, needed=needed, gate=given.gate, subject_digest=subject_digest,
         evidence_digest=evidence_digest, now_ns=given.now_ns,
     )
-    folded = fold(_ballot(given, results, uses, problem))
+    folded = _with_refusals(fold(_ballot(given, results, uses, problem)), uses, results)
     return DecisionRecord(
         run_id=given.run_id,
         attempt_id=given.attempt_id,
@@ -157,6 +163,17 @@ def decide(given: GateInput) -> DecisionRecord:
         chain_head=given.chain_head,
         input_digest=digest_of(given),
     )
+
+
+def _with_refusals(folded: Folded, uses: tuple[WaiverUse, ...], results: tuple[CriterionResult, ...]) -> Folded:
+    """Return the answer with the waivers that somebody counted on and that did not hold."""
+    unsettled = {r.name for r in results if r.outcome not in (Outcome.PASS, Outcome.NOT_APPLICABLE)}
+    excused = {use.waiver.criterion for use in uses if use.is_applied}
+    refused = [u for u in uses if not u.is_applied and u.waiver.criterion in unsettled - excused]
+    if folded.verdict is not Verdict.NO_GO or not refused:
+        return folded
+    words = "; ".join(f"the waiver of {u.waiver.criterion} was refused: {u.refusal}" for u in refused)
+    return folded.model_copy(update={"headline": f"{folded.headline}; {words}"})
 
 
 def _approvals_needed(given: GateInput) -> int:

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from trading_core.gate.attempts import AttemptLedger, attempt_of
 from trading_core.gate.decide import DecisionRecord, GateInput, decide
+from trading_core.gate.people import PeopleFiles
 from trading_core.gate.record import DecisionLog, statement_bytes
 from trading_core.plan import Stage
 from trading_core.run_files import DECISION, REPORT_HTML, REPORT_JSON, REPORT_MARKDOWN, stage_result
@@ -23,11 +24,12 @@ _NOT_EVIDENCE = frozenset(
 
 
 class GateFiles:
-    """Where the gate keeps its two ledgers: beside the event store, for they outlive every run."""
+    """Where the gate keeps its ledgers: beside the event store, for they outlive every run."""
 
     def __init__(self, root: Path) -> None:
         self.attempts = AttemptLedger(root / ATTEMPTS_FILE)
         self.decisions = DecisionLog(root / DECISIONS_FILE)
+        self.people = PeopleFiles(root)
 
 
 def evidence_of(store: ArtifactStore) -> dict[str, str]:

@@ -118,15 +118,26 @@ class DecisionLog:
         except ValidationError as e:
             raise IntegrityError(f"{self._log.path} holds a line that is no decision: {e.errors()[0]['msg']}") from e
 
-    def used_waivers(self) -> tuple[str, ...]:
-        """Return the ids of waivers that have let something through: they are spent.
+    def records(self, key: Ed25519PublicKey | None = None) -> list[DecisionRecord]:
+        """Return every decision's record, oldest first; with `key` only what it signed."""
+        return [d.record for d in self.decisions() if key is None or _is_signed(d, key)]
 
+    def used_waivers(self, except_of: str = "") -> tuple[str, ...]:
+        """Return the ids of waivers that have let something through: they are spent for every other attempt.
+
+        Deciding an attempt again spends nothing anew: `except_of` names it.
         A waiver in a decision that was NO-GO all the same, say for want of an approval, is still good.
         """
-        records = (logged.record for logged in self.decisions())
-        uses = (use for record in records if record.verdict is not Verdict.NO_GO for use in record.waivers)
+        records = [logged.record for logged in self.decisions()]
+        let_through = [r for r in records if r.verdict is not Verdict.NO_GO and r.attempt_id != except_of]
+        uses = (use for record in let_through for use in record.waivers)
         return tuple(sorted({use.waiver.waiver_id for use in uses if use.is_applied}))
 
     def find(self, data: bytes) -> LoggedDecision | None:
         """Return the logged decision whose statement has just these bytes."""
         return next((d for d in self.decisions() if canonical_json(d.statement) + b"\n" == data), None)
+
+
+def _is_signed(logged: LoggedDecision, key: Ed25519PublicKey) -> bool:
+    data = canonical_json(logged.statement) + b"\n"
+    return logged.signature is not None and is_signed_by(data, logged.signature, key)

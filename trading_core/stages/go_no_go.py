@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from trading_core.bootstrap import make_guard
 from trading_core.clock import VirtualClock
 from trading_core.errors import IntegrityError, StorageError
 from trading_core.events import GuardrailTripped, GuardrailWatched
-from trading_core.gate.decide import DecisionRecord, GateInput
+from trading_core.gate.decide import DecisionRecord, GateInput, gate_name
 from trading_core.gate.evidence import EvidenceRef, Observation
 from trading_core.gate.fold import GuardrailStatus, StageSummary
+from trading_core.gate.people import baselines
 from trading_core.gate.publish import GateFiles, evidence_of, publish
 from trading_core.gate.subject import Subject
 from trading_core.plan import Plan, PlanModel, Stage
@@ -40,16 +43,19 @@ class Chain:
     guardrails: tuple[GuardrailStatus, ...]
 
 
-def run(context: RunContext, stages: Sequence[StageResult]) -> DecisionRecord:
+def run(
+    context: RunContext, stages: Sequence[StageResult], *, now_ns: int = 0, key: Ed25519PrivateKey | None = None
+) -> DecisionRecord:
     """Decide on what the stages left; the decision is in the run directory and in both ledgers when this returns.
 
+    `now_ns` is the moment of a decision that is made again later, say after an approval; with `key` it is signed.
     Raises IntegrityError if a ledger cannot be read: the account's trading is then halted.
     """
-    now_ns = max(stage.ended_ns for stage in stages)  # one that an error ended has no time of its own
+    now_ns = max(now_ns, *(stage.ended_ns for stage in stages))  # one that an error ended has no time of its own
     files = GateFiles(context.event_store_root)
     try:
         given = gather(context, stages, now_ns, files)
-        record = publish(given, ArtifactStore(context.run_dir), files)
+        record = publish(given, ArtifactStore(context.run_dir), files, key)
     except IntegrityError as e:
         make_guard(context, VirtualClock(now_ns)).tighten(TradingState.HALTED, reason=str(e), actor="gate")
         raise
@@ -69,10 +75,12 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
     micro_test = next((s for s in stages if s.stage is Stage.LIVE_MICRO_TEST), None)
     # A repeated simulation is the same attempt, not a further one: it shows nothing new.
     attempt_id = context.order_prefix
+    plan = Plan.model_validate_json(store.read(PLAN))
+    gate = gate_name(plan)
     return GateInput(
         run_id=context.run_id,
         attempt_id=attempt_id,
-        plan=Plan.model_validate_json(store.read(PLAN)),
+        plan=plan,
         subject=Subject.model_validate_json(store.read(SUBJECT)),
         level=context.level,
         now_ns=now_ns,
@@ -83,7 +91,10 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
         stages=tuple(StageSummary(stage=s.stage, status=s.status, summary=s.summary) for s in stages),
         guardrails=chain.guardrails,
         attempts=files.attempts.prior(context.subject_digest, context.level, attempt_id),
-        used_waivers=files.decisions.used_waivers(),
+        baselines=baselines(plan, gate, context.level, attempt_id, files.decisions, files.people),
+        waivers=files.people.waivers(gate, now_ns),
+        used_waivers=files.decisions.used_waivers(except_of=attempt_id),
+        approvals=files.people.approvals(gate, now_ns),
         is_chain_verified=not broken,
         chain_detail="; ".join(broken),
         chain_head=chain.head,

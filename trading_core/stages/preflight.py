@@ -10,19 +10,27 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
 from trading_core.advanced_trade.credentials import Credentials
 from trading_core.advanced_trade.wire_orders import configuration_of
 from trading_core.clock import Clock
-from trading_core.errors import ConfigurationError, VenueUnavailable
+from trading_core.errors import ConfigurationError, IntegrityError, VenueUnavailable
+from trading_core.gate.ladder import may_start
 from trading_core.gate.lint import Severity, lint_plan
+from trading_core.gate.publish import GateFiles
+from trading_core.gate.subject import Subject
 from trading_core.money import plain
 from trading_core.orders import OrderIntent, Purpose, Side, TimeInForce
-from trading_core.plan import Plan, Stage
+from trading_core.plan import Level, Plan, Stage
+from trading_core.plan_files import plan_below
 from trading_core.ports import KeyPermissions, Venue
 from trading_core.protocol import check_steps
 from trading_core.run import Endpoint, RunContext
+from trading_core.run_files import SUBJECT
 from trading_core.stages.checklist import CheckSpec, Seen, failed, holds, passed, run_checks, unanswered
 from trading_core.stages.result import CheckStatus, StageResult, StageStatus
+from trading_core.storage.artifact_store import ArtifactStore
 from trading_core.storage.folder_check import is_network_file_system
 from trading_core.trading_state import TradingGuard, TradingState
 
@@ -42,6 +50,7 @@ class PreflightInput:
     guard: TradingGuard
     credentials: Credentials | ConfigurationError | None
     disk_free_min_bytes: int = DISK_FREE_MIN_BYTES
+    decision_key: Ed25519PublicKey | None = None  # decisions that it did not sign carry no rung
 
 
 def run(given: PreflightInput) -> StageResult:
@@ -124,6 +133,10 @@ def _rule_specs(given: PreflightInput) -> list[CheckSpec]:
         CheckSpec(
             name="gtd_gated", needed="GTD refused by plan, policy and codec",
             remedy="remove GTD from the plan's times in force", look=lambda: _gtd(plan),
+        ),
+        CheckSpec(
+            name="rung_below", needed="live: a valid GO of the rung below, for this bot, at L3, not expired",
+            remedy="see greenlight ladder, and run the rung below first", look=lambda: _rung_below(given),
         ),
     ]
 
@@ -229,6 +242,23 @@ def _limits(plan: Plan, venue: Venue) -> Seen:
         return failed("; ".join(f"{f.key}: {f.sentence}" for f in refusals))
     shown = ", ".join(f"{p} at {plain(price)}" for p, price in prices.items())
     return passed(f"{len(prices)} products checked: {shown}")
+
+
+def _rung_below(given: PreflightInput) -> Seen:
+    context = given.context
+    if context.plan.needs_rung is None:
+        return passed(f"{context.plan.name} is the lowest rung")
+    if context.level is not Level.L3:
+        # docs/adr/0017: it authorises nothing, so it may rehearse any rung at any time.
+        return passed(f"a rehearsal at {context.level} needs no rung below: it authorises none above")
+    try:
+        subject = Subject.model_validate_json(ArtifactStore(context.run_dir).read(SUBJECT))
+        records = GateFiles(context.event_store_root).decisions.records(given.decision_key)
+    except IntegrityError as e:
+        given.guard.tighten(TradingState.HALTED, reason=str(e), actor="preflight")
+        raise
+    allowed = may_start(context.plan, plan_below(context.plan), subject, records, given.clock.now_ns())
+    return failed(allowed.problem) if allowed.problem else passed(allowed.words)
 
 
 def _gtd(plan: Plan) -> Seen:
