@@ -12,6 +12,8 @@ import pytest
 from tests.e2e.command import Done, Home, changed_plan, left_behind, one_line, short_phase2
 from trading_core.advanced_trade.keys import KeyKind, generate_key
 from trading_core.gate.outcomes import Verdict
+from trading_core.stages.result import CheckStatus, StageResult
+from trading_core.storage.artifact_store import ArtifactStore
 
 RUN = "bad"
 ARMED = {"GREENLIGHT_ARM_LIVE": "I-ACCEPT-LIVE-ORDERS phase2"}
@@ -169,7 +171,9 @@ def test_a_disk_that_fills_up_during_the_micro_test_ends_no_go_and_says_so(home:
     assert (done.code, record.verdict) == (4, Verdict.NO_GO)
     assert "StorageError" in record.headline
     assert "cannot be written" in record.headline
-    assert "free disk space" in record.headline
+    result = StageResult.model_validate_json(ArtifactStore(home.run_dir(RUN)).read("stages/live_micro_test"))
+    flat = {check.name: check for check in result.checks}["flat_at_end"]
+    assert (flat.status, flat.observed.partition(",")[0]) == (CheckStatus.PASSED, "flat at the venue: 0 open orders")
     assert "Traceback" not in done.err + done.out
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from trading_core.clock import NS, Clock
 from trading_core.desk import Desk
 from trading_core.engine import Engine
-from trading_core.errors import GreenlightError
+from trading_core.errors import GreenlightError, StorageError
 from trading_core.plan import Stage
 from trading_core.ports import Broker, Feed
 from trading_core.products import Product
@@ -51,6 +51,18 @@ def run(given: MicroTestInput) -> StageResult:
     except GreenlightError as e:
         failure = f"{type(e).__name__}: {e}"
     return _result(engine, session, failure, started_ns, clock.now_ns())
+
+
+def not_stored(result: StageResult, error: StorageError) -> StageResult:
+    """Return the result as one that failed because its evidence could not be stored; what it found stays."""
+    check = Check(
+        name="stored", status=CheckStatus.FAILED, observed=f"{type(error).__name__}: {error}",
+        needed="every event and artifact is on disk", remedy="free disk space and run again",
+    )
+    summary = result.summary if result.status is StageStatus.FAILED else f"{check.name}: {check.observed}"
+    return result.model_copy(
+        update={"status": StageStatus.FAILED, "checks": (*result.checks, check), "summary": summary}
+    )
 
 
 def _result(engine: Engine, session: Session, failure: str, started_ns: int, ended_ns: int) -> StageResult:
