@@ -31,7 +31,7 @@ def error_frame(message: str) -> bytes:
     return encode({"type": "error", "message": message})
 
 
-def heartbeat(now_ns: int, counter: int, up_ns: int) -> bytes:
+def heartbeat(now_ns: int, counter: int | str, up_ns: int) -> bytes:
     """Return the heartbeat's events; the time is written as Go prints it."""
     text = to_datetime(now_ns // NS * NS).strftime("%Y-%m-%d %H:%M:%S")
     fraction = f"{now_ns % NS:09d}".rstrip("0")
@@ -116,10 +116,10 @@ def status(kind: str, products: Iterable[tuple[Product, Mapping[str, object]]]) 
     return encode([{"type": kind, "products": rows}])
 
 
-def user_orders(kind: str, orders: list[dict[str, str]]) -> bytes:
+def user_orders(kind: str, orders: list[dict[str, str]], futures: list[dict[str, str]]) -> bytes:
     """Return orders; positions are empty unless Coinbase enabled them."""
     positions: dict[str, list[Any]] = {
-        "perpetual_futures_positions": [], "expiring_futures_positions": [], "prediction_market_positions": [],
+        "perpetual_futures_positions": [], "expiring_futures_positions": futures, "prediction_market_positions": [],
     }
     return encode([{"type": kind, "orders": orders, "positions": positions}])
 

@@ -13,7 +13,7 @@ from trading_core.advanced_trade.channels_market import EVENT_CHANNELS, MarketFe
 from trading_core.advanced_trade.emit import rfc3339
 from trading_core.advanced_trade.emit_orders import Owner, stream_order
 from trading_core.advanced_trade.gateway import Gateway
-from trading_core.advanced_trade.gateway_futures import stream_summary
+from trading_core.advanced_trade.gateway_futures import stream_position, stream_summary
 from trading_core.advanced_trade.gateway_limits import Throttle
 from trading_core.advanced_trade.jwt_verify import JwtRefused
 from trading_core.advanced_trade.keys import RegisteredKey
@@ -30,7 +30,9 @@ class StreamLimits(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     connections_per_s: int = Field(default=8, ge=0)
-    messages_per_s: int = Field(default=8, ge=0)  # of one connection, without a token
+    messages_per_s: int = Field(default=8, ge=0)  # without a token
+    messages_are_counted_by_address: bool = False  # and not by connection
+    user_connections_max: int = Field(default=0, ge=0)  # of one account; a further one ends the oldest. 0: any number
     first_subscribe_s: float = Field(default=5.0, ge=0)
     idle_s: float = Field(default=75.0, ge=0)
 
@@ -101,7 +103,8 @@ class StreamHub:
 
     def may_speak(self, connection: Connection, is_authenticated: bool) -> bool:
         """Tell whether the client keeps to the message rate."""
-        who = f"message {id(connection)}"
+        name = connection.remote if self.limits.messages_are_counted_by_address else id(connection)
+        who = f"message {name}"
         per_s = 0 if is_authenticated else self.limits.messages_per_s
         return self._throttle.spend(who, per_s, self.exchange.now_ns).is_allowed
 
@@ -162,7 +165,7 @@ class StreamHub:
                 continue
             if products and order.request.product_id not in products:
                 continue
-            events = events or frames.user_orders("update", [self._row(order)])
+            events = events or frames.user_orders("update", [self._row(order)], self._positions(account_id))
             connection.send("user", events)
 
     def _open_orders(self, connection: Connection) -> list[bytes]:
@@ -174,7 +177,25 @@ class StreamHub:
         ]
         # A frame with fewer than 50 rows ends the snapshot, so a full last one is followed by an empty one.
         pages = [rows[at : at + SNAPSHOT_ORDERS] for at in range(0, len(rows) + 1, SNAPSHOT_ORDERS)]
-        return [frames.user_orders("update" if number else "snapshot", page) for number, page in enumerate(pages)]
+        positions = self._positions(connection.account_id)
+        self._end_older(connection)
+        return [
+            frames.user_orders("update" if number else "snapshot", page, positions)
+            for number, page in enumerate(pages)
+        ]
+
+    def _end_older(self, connection: Connection) -> None:
+        """End the account's oldest user connections if there are more than the limit allows."""
+        most = self.limits.user_connections_max
+        account_id = connection.account_id
+        others = [c for c in self._connections if c.account_id == account_id and "user" in c.channels]
+        for older in [c for c in others if c is not connection][: len(others) - most] if most else ():
+            older.end(1008, "another connection of the user took over")
+
+    def _positions(self, account_id: str) -> list[dict[str, str]]:
+        if not self.exchange.config.compat.user_channel_has_positions:
+            return []
+        return [stream_position(p) for p in self.exchange.positions(account_id)]
 
     def _row(self, order: ExchangeOrder) -> dict[str, str]:
         exchange, account_id = self.exchange, order.account_id
@@ -183,12 +204,13 @@ class StreamHub:
 
     def _beat(self) -> None:
         """Send one heartbeat for each venue second that has passed."""
-        up_ns = self.exchange.now_ns - self._started_ns
+        up_ns, compat = self.exchange.now_ns - self._started_ns, self.exchange.config.compat
         while self._beats < up_ns // NS:
             self._beats += 1
             now_ns = self._started_ns + self._beats * NS + self.exchange.config.faults.clock_offset_ns
             listeners = [c for c in self._connections if "heartbeats" in c.channels]
-            events = frames.heartbeat(now_ns, self._beats, self._beats * NS) if listeners else b""
+            counter = str(self._beats) if compat.heartbeat_counter_is_string else self._beats
+            events = frames.heartbeat(now_ns, counter, self._beats * NS) if listeners else b""
             for connection in listeners:
                 connection.send("heartbeats", events)
             if self._beats == up_ns // NS:

@@ -17,6 +17,7 @@ from trading_core.advanced_trade.gateway_http import (
     RATE_LIMITED_JSON,
     UNAUTHORIZED,
     ApiError,
+    Pairs,
     Request,
     Response,
     missing_scope,
@@ -29,11 +30,12 @@ from trading_core.advanced_trade.gateway_sandbox import SCENARIOS
 from trading_core.advanced_trade.jwt_verify import JwtPolicy, JwtRefused, JwtVerifier
 from trading_core.advanced_trade.keys import KeyRegistry, RegisteredKey, Scope
 from trading_core.advanced_trade.protojson import ProtoError, parse
-from trading_core.clock import wall_now_ns
+from trading_core.clock import NS, wall_now_ns
 from trading_core.local_exchange.exchange import LocalExchange
 
 BODY_BYTES_MAX = 1 << 20
 HIDDEN_ROUTES = "/api/v3/brokerage/accounts/"  # what production does not document here, it answers with 401
+CACHED_FOR_NS, CACHED_MAX = NS, 1_000
 READS = frozenset({"GET", "DELETE"})  # clients send a body `{}` with these too: it is not looked at
 
 
@@ -66,6 +68,7 @@ class Gateway:
         self._throttle = Throttle()
         self._faults = RestFaults(lambda: exchange.config.faults)
         self._states: dict[str, AccountState] = {}
+        self._kept: dict[tuple[str | Pairs, ...], tuple[int, Response]] = {}
 
     @property
     def venue_ns(self) -> int:
@@ -152,6 +155,19 @@ class Gateway:
             return self._throttle.spend(f"user {account_id}", limits.private_per_s, self.exchange.now_ns)
         return self._throttle.spend(f"address {request.remote}", limits.public_per_s, self.exchange.now_ns)
 
+    def _remembered(self, operation: Operation, parts: Mapping[str, str], request: Request) -> Response | None:
+        """Return the answer of public market data that is less than a second old, unless the client wants none."""
+        kept = self._kept.get((operation.name, *parts.values(), request.query))
+        if kept is None or "no-cache" in request.headers.get("cache-control", ""):
+            return None
+        return kept[1] if self.exchange.now_ns - kept[0] < CACHED_FOR_NS else None
+
+    def _keep(self, operation: Operation, parts: Mapping[str, str], request: Request, response: Response) -> None:
+        if operation.scope is None and operation.is_market_data and self.exchange.config.compat.market_data_is_cached:
+            if len(self._kept) >= CACHED_MAX:
+                self._kept.clear()
+            self._kept[(operation.name, *parts.values(), request.query)] = (self.exchange.now_ns, response)
+
     def _guarded(
         self,
         operation: Operation,
@@ -164,6 +180,8 @@ class Gateway:
         fault = self._faults.before(operation.is_create, operation.scope is not None)
         if fault is not None:
             return fault
+        if (kept := self._remembered(operation, parts, request)) is not None:
+            return kept
         try:
             body = self._body(operation, parts, request, account_id, scopes)
         except ApiError as e:
@@ -175,7 +193,9 @@ class Gateway:
             if fault is not None:
                 return fault
         body = legacy_body(operation.name, body, self.exchange.config.compat)
-        return Response(status=200, body=dumps(self._faults.drifted(body)))
+        response = Response(status=200, body=dumps(self._faults.drifted(body)))
+        self._keep(operation, parts, request, response)
+        return response
 
     def _body(
         self,

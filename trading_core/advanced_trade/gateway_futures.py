@@ -50,6 +50,18 @@ def stream_summary(summary: FuturesSummary) -> dict[str, Any]:
     }
 
 
+def stream_position(position: FuturesPosition) -> dict[str, str]:
+    """Return a position as the user channel has it."""
+    return {
+        "product_id": position.product_id,
+        "side": "Long" if position.contracts > 0 else "Short",
+        "number_of_contracts": plain(abs(position.contracts)),
+        "realized_pnl": plain(position.realized_today),
+        "unrealized_pnl": plain(position.unrealized),
+        "entry_price": plain(position.entry_price),
+    }
+
+
 def get_positions(call: Call) -> Mapping[str, Any]:
     """Answer GetFCMPositions."""
     return {"positions": [_position(call, p) for p in call.exchange.positions(call.account_id)]}

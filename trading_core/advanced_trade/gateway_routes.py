@@ -52,6 +52,12 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
         return self.name in ("PostOrder", "ClosePosition")
 
 
+    @property
+    def is_market_data(self) -> bool:
+        """Tell whether the operation is the public twin of a market data operation."""
+        return self.name.startswith("GetPublic")
+
+
 class Routes:
     """Finds the operation of a path; fixed paths win over templates."""
 

@@ -21,6 +21,7 @@ from trading_core.advanced_trade.keys import KeyRegistry
 from trading_core.advanced_trade.server_config import ReadyLine, ServeConfig
 from trading_core.advanced_trade.server_control import add_control_routes
 from trading_core.advanced_trade.server_sockets import HOST_PATHS, StreamEndpoint
+from trading_core.advanced_trade.server_tls import tls_context
 from trading_core.clock import Clock, SystemClock, VirtualClock
 from trading_core.errors import ConfigurationError, InvariantBroken
 from trading_core.local_exchange.exchange import LocalExchange
@@ -68,9 +69,9 @@ class VenueServer:
         runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=SHUTDOWN_S)
         await runner.setup()
         try:
-            port = await _listen(runner, self.config.host, self.config.port)
+            port = await _listen(runner, self.config)
             self._pump_task = asyncio.create_task(self._pump())
-            yield ReadyLine.of(self.config.host, port, os.getpid())
+            yield ReadyLine.of(self.config.host, port, os.getpid(), self.config.tls_folder is not None)
         finally:
             sockets.end_all()
             if self._pump_task is not None:
@@ -124,8 +125,10 @@ class VenueServer:
         return self._stopwatch.stopwatch_ns()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
-    site = web.TCPSite(runner, host, port)
+async def _listen(runner: web.AppRunner, config: ServeConfig) -> int:
+    host, port = config.host, config.port
+    context = tls_context(config.tls_folder, host) if config.tls_folder is not None else None
+    site = web.TCPSite(runner, host, port, ssl_context=context)
     try:
         await site.start()
     except OSError as e:

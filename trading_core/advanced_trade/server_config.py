@@ -35,6 +35,7 @@ class ServeConfig(BaseModel):
     gateway: GatewayConfig = GatewayConfig()
     streams: StreamLimits = StreamLimits()
     has_control: bool = False
+    tls_folder: Path | None = None  # speak TLS; authority and certificate are made there on first use
     ready_file: Path | None = None
     parent_pid: int = Field(default=0, ge=0)
     ends_with_stdin: bool = False
@@ -68,14 +69,15 @@ class ReadyLine(BaseModel):
     pid: int
 
     @classmethod
-    def of(cls, host: str, port: int, pid: int) -> Self:
+    def of(cls, host: str, port: int, pid: int, is_tls: bool = False) -> Self:
         """Return the addresses of a server on host and port."""
+        scheme = "wss" if is_tls else "ws"
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         return cls(
             port=port,
             rest_host=address,
-            ws_url=f"ws://{address}/ws",
-            ws_user_url=f"ws://{address}/user",
+            ws_url=f"{scheme}://{address}/ws",
+            ws_user_url=f"{scheme}://{address}/user",
             pid=pid,
         )
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from trading_core.clock import MINUTE_NS
-from trading_core.errors import ConfigurationError, InvariantBroken
+from trading_core.errors import ConfigurationError
 from trading_core.local_exchange.calibration import Calibration, ProductModel
 from trading_core.products import Product
 
@@ -26,16 +28,40 @@ FILES = {
     "typical": "typical_2025-05-28_binance_perp.csv.gz",
     "volatile": "volatile_2025-05-12_binance_perp.csv.gz",
 }
+GZIP_MAGIC = b"\x1f\x8b"
 _COLUMNS = ("open", "high", "low", "close", "volume")
 
 
 @cache
 def load_day(day: str) -> dict[str, Floats]:
-    """Return for each base symbol the array [open, high, low, close, volume] × minute of a recorded day."""
-    if day not in FILES:
-        raise ConfigurationError(f"recorded day {day!r} does not exist: choose one of {', '.join(FILES)}")
-    raw = (files("trading_core.local_exchange") / "data" / FILES[day]).read_bytes()
-    return parse_day(gzip.decompress(raw).decode(), day)
+    """Return for each base symbol the array [open, high, low, close, volume] × minute of a recorded day.
+
+    A day is one of FILES or the path of a file of the same shape, plain or compressed.
+    """
+    raw = _raw_day(day)
+    try:
+        text = (gzip.decompress(raw) if raw[:2] == GZIP_MAGIC else raw).decode()
+    except (OSError, EOFError, UnicodeDecodeError) as e:
+        raise ConfigurationError(f"recorded day {day}: the file cannot be read ({e})") from e
+    return parse_day(text, day)
+
+
+@cache
+def day_key(day: str) -> str:
+    """Return what chances of the day are drawn by: its name, or the content of a file of one's own."""
+    return day if day in FILES else hashlib.sha256(_raw_day(day)).hexdigest()
+
+
+def _raw_day(day: str) -> bytes:
+    if day in FILES:
+        return (files("trading_core.local_exchange") / "data" / FILES[day]).read_bytes()
+    try:
+        return Path(day).read_bytes()
+    except OSError as e:
+        names = ", ".join(FILES)
+        raise ConfigurationError(
+            f"recorded day {day!r} does not exist: choose one of {names}, or a file of the same shape ({e.strerror})"
+        ) from e
 
 
 def parse_day(text: str, source: str) -> dict[str, Floats]:
@@ -82,7 +108,7 @@ class Bars:
     ) -> None:
         days = load_day(day)
         if model.base not in days:
-            raise InvariantBroken(f"recorded day {day} has no {model.base}")
+            raise ConfigurationError(f"recorded day {day} has no {model.base}: add it, or list other products")
         self._prices, self._volume = days[model.base][:4], days[model.base][4]
         self._scale_a_day = float(self._prices[3, -1] / self._prices[0, 0])
         self._shift = start_minute - first_minute

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from trading_core.local_exchange.faults import FaultPlan
 from trading_core.money import decimal_of
 
 Exact = Annotated[Decimal, BeforeValidator(decimal_of)]
-Day = Literal["calm", "typical", "volatile"]
+DAYS = ("calm", "typical", "volatile")  # that the project ships
 
 SPOT_PRODUCTS = ("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD")
 FUTURES_PRODUCTS = ("BIP-20DEC30-CDE", "ETP-20DEC30-CDE", "SLP-20DEC30-CDE", "XPP-20DEC30-CDE")
@@ -109,7 +110,7 @@ class Maintenance(Frozen):
 class ExchangeConfig(Frozen):
     """Everything that determines an exchange: same config, same calls, same answers."""
 
-    day: Day = "typical"
+    day: str = "typical"  # one of DAYS, or a file of the same shape
     seed: int = Field(default=1, ge=0)
     start_ns: int = Field(ge=0)
     start_minute: int = Field(default=0, ge=0, lt=1440)  # of the recorded day
@@ -127,3 +128,10 @@ class ExchangeConfig(Frozen):
     funding_cash_hours_utc: tuple[int, ...] = (9, 21)
     faults: FaultPlan = FaultPlan()
     compat: CompatSwitches = CompatSwitches()
+
+    @field_validator("day")
+    @classmethod
+    def _day_exists(cls, day: str) -> str:
+        if day not in DAYS and not Path(day).is_file():
+            raise ValueError(f"day {day!r} does not exist: choose one of {', '.join(DAYS)}, or name a file")
+        return day

@@ -321,8 +321,8 @@ class LocalExchange:
         bids, asks = self._timeline.ladders(market, levels)
         return BookView(
             product_id,
-            _levels(market.product, bids),
-            _levels(market.product, asks),
+            setup.levels_of(market.product, bids),
+            setup.levels_of(market.product, asks),
             self.last_price(product_id),
             self.now_ns,
         )
@@ -396,8 +396,3 @@ class LocalExchange:
     def _initial_rate(self, account_id: str, product_id: str, is_long: bool) -> Decimal:
         window = margin_window(self.now_ns).window
         return self._futures.initial_rate(account_id, product_id, is_long, window)
-
-
-def _levels(product: Product, ladder: dict[int, int]) -> tuple[tuple[Price, Size], ...]:
-    tick, lot = product.price_increment, product.base_increment
-    return tuple((ticks * tick, lots * lot) for ticks, lots in ladder.items())
