@@ -7,6 +7,7 @@ from decimal import Decimal
 from itertools import groupby, pairwise
 
 from trading_core import events as ev
+from trading_core.artifact_refusals import PROBES
 from trading_core.artifacts import (
     FIVE,
     ExecutionLogs,
@@ -111,8 +112,9 @@ def margin_events(view: View) -> CountObservation:
 
 
 def spread_rejections_share(view: View) -> CompositionObservation:
-    """Return the share of our denials that a wide spread caused."""
-    rows = [r for r in view.evidence.get(RejectionBreakdown).rows if r.by is RefusedBy.US]
+    """Return the share of our denials that a wide spread caused; those that a probe provoked say nothing of it."""
+    denied = [r for r in view.evidence.get(RejectionBreakdown).rows if r.by is RefusedBy.US]
+    rows = [r for r in denied if r.purpose not in PROBES]
     part = [row.seq for row in rows if row.reason == DenialReason.SPREAD_TOO_WIDE]
     return CompositionObservation(
         metric=view.metric, refs=view.evidence.refs(RejectionBreakdown), event_seqs=tuple(part[:SHOWN_MAX]),
