@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Literal
 
+import msgspec
+
 from trading_core import events as ev
 from trading_core.artifact_refusals import by_purpose, by_symbol, reason_counts, refusals, totals
 from trading_core.artifact_traces import TraceBuilder
@@ -53,12 +55,11 @@ class Exporter:
         self._context = context
         known = {p.product_id: p.contract_size for p in products.values()}
         self._contract_sizes = dict(known if contract_sizes is None else contract_sizes)
-        self._books = {product_id: OrderBook(product) for product_id, product in products.items()}
+        self._books = {product_id: _Book(product) for product_id, product in products.items()}
         self._traces = TraceBuilder(self._contract_sizes)
         self._reconciliation: list[ReconciliationRow] = []
         self._margin: list[MarginRow] = []
         self._liquidity: dict[tuple[int, str], LiquidityRow] = {}
-        self._updates: dict[str, int] = {}
         self._timeline: list[TimelineRow] = []
         self._margin_level = ""
         self._window = (0, 0)
@@ -69,10 +70,9 @@ class Exporter:
         """Take one event. Ticks are welcome, in their place: they give depth to the liquidity history."""
         if isinstance(event, ev.BookChanged):
             if (book := self._books.get(event.product_id)) is not None:
-                book.apply(event)
-                self._updates[event.product_id] = self._updates.get(event.product_id, 0) + 1
+                book.add(event)
             return
-        if isinstance(event, ev.TradePrinted | ev.HeartbeatReceived):
+        if isinstance(event, ev.TICKS):
             return
         start_ns = min(self._window[0] or event.ts_ns, event.ts_ns)
         self._window = (start_ns, max(self._window[1], event.ts_ns))
@@ -140,17 +140,17 @@ class Exporter:
         for product_id in sorted(event.positions.keys() | event.spread_bps.keys() | event.staleness_s.keys()):
             minute = event.ts_ns - event.ts_ns % MINUTE_NS
             self._liquidity[minute, product_id] = self._liquidity_row(minute, product_id, event)
-        self._updates.clear()
 
     def _liquidity_row(self, minute: int, product_id: str, event: ev.SnapshotTaken) -> LiquidityRow:
-        book = self._books.get(product_id)
+        found = self._books.get(product_id)
+        book, updates = (None, 0) if found is None else found.take()
         is_known = book is not None and book.is_usable
         return LiquidityRow(
             ts=minute, product_id=product_id, mark=event.marks.get(product_id),
             spread_bps=event.spread_bps.get(product_id), staleness_s=event.staleness_s.get(product_id),
             bid_depth_l10=book.depth(Side.BUY, LEVELS_OF_DEPTH) if book and is_known else None,
             ask_depth_l10=book.depth(Side.SELL, LEVELS_OF_DEPTH) if book and is_known else None,
-            updates=self._updates.get(product_id, 0),
+            updates=updates,
         )
 
     def _on_account(self, seq: int, event: ev.AccountRead) -> None:
@@ -170,6 +170,41 @@ class Exporter:
                 margin_window=event.margin_window, margin_level=event.margin_level,
             )
         )
+
+
+class _Book:
+    """One product's book between snapshots. Changes are gathered: only the last of each level is ever applied."""
+
+    def __init__(self, product: Product) -> None:
+        self._book = OrderBook(product)
+        self._bids: dict[int, int] = {}
+        self._asks: dict[int, int] = {}
+        self._last: ev.BookChanged | None = None
+        self._updates = 0
+
+    def add(self, change: ev.BookChanged) -> None:
+        """Take a change."""
+        if change.is_snapshot:
+            self._book.apply(change)
+            self._bids.clear()
+            self._asks.clear()
+        else:
+            self._bids.update(change.bids)
+            self._asks.update(change.asks)
+        self._last = change
+        self._updates += 1
+
+    def take(self) -> tuple[OrderBook, int]:
+        """Return the book as of now, and the changes since the last call."""
+        if self._last is not None and (self._bids or self._asks):
+            gathered = msgspec.structs.replace(
+                self._last, is_snapshot=False, bids=tuple(self._bids.items()), asks=tuple(self._asks.items())
+            )
+            self._book.apply(gathered)
+            self._bids.clear()
+            self._asks.clear()
+        updates, self._updates = self._updates, 0
+        return self._book, updates
 
 
 def export(

@@ -60,7 +60,7 @@ class Engine:
         desk.decisions = Decisions()
         desk.now_ns = max(desk.now_ns, event.ts_ns)
         self._take(event)
-        is_tick = isinstance(event, ev.BookChanged | ev.TradePrinted | ev.HeartbeatReceived)
+        is_tick = isinstance(event, ev.TICKS)
         # The protocol begins once the books are open, and looks up once a second and at each answer, not at each tick.
         if self._runner is not None and desk.ledger is not None and not is_tick:
             self._runner.advance(desk.now_ns)

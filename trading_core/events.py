@@ -302,6 +302,7 @@ AnyEvent: TypeAlias = (
     | CancelRequested | SnapshotTaken | GuardrailTripped | GuardrailWatched | AlertRaised | StepEnded
 )
 Tick: TypeAlias = BookChanged | TradePrinted | HeartbeatReceived  # kept in packed blocks, not row by row
+TICKS = (BookChanged, TradePrinted, HeartbeatReceived)  # for isinstance: a union would be built at each call
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _encoder = msgspec.json.Encoder(order="sorted", decimal_format="string")

@@ -180,7 +180,7 @@ class Session:
             self._take(self._queue.popleft())
 
     def _take(self, event: ev.AnyEvent) -> None:
-        if isinstance(event, ev.BookChanged | ev.TradePrinted | ev.HeartbeatReceived):
+        if isinstance(event, ev.TICKS):
             self._log.append_tick(event)
         else:
             self._log.append(event, kind="input")

@@ -211,5 +211,5 @@ class Timeline:
 def _changes(before: dict[int, int], after: dict[int, int], is_descending: bool) -> Levels:
     """Return the absolute sizes of the levels that differ, best first; 0 deletes."""
     changed = {ticks: lots for ticks, lots in after.items() if before.get(ticks) != lots}
-    changed.update((ticks, 0) for ticks in before if ticks not in after)
+    changed.update(dict.fromkeys(before.keys() - after.keys(), 0))
     return tuple(sorted(changed.items(), reverse=is_descending))
