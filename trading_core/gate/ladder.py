@@ -115,11 +115,11 @@ def may_start(
     mine = [r for r in live if bot_of(r.subject) == bot_of(subject)]
     if not mine:
         return _refused(_nobody_like(subject, below.name, live))
-    expected = as_run_by(below, plan).digest
-    same = [r for r in mine if r.plan_digest == expected]
-    if not same:
-        return _refused(f"{below.name} was decided under plan {mine[-1].plan_digest[:12]}, needed is {expected[:12]}")
-    history = [r for r in records if r.rung is not below.name or r.plan_digest == expected]
+    accepted = [shipped.digest for shipped in as_run_by(below, plan)]
+    if not any(r.plan_digest in accepted for r in mine):
+        was = mine[-1].plan_digest[:12]
+        return _refused(f"{below.name} was decided under plan {was}, needed is {accepted[0][:12]}, which ships")
+    history = [r for r in records if r.rung is not below.name or r.plan_digest in accepted]
     standing = next(
         s for s in standings(history, now_ns)
         if s.bot == bot_of(subject) and s.level is LIVE and s.rung is below.name
@@ -127,12 +127,13 @@ def may_start(
     return _refused(problem) if (problem := standing.problem(now_ns)) else _allowed(plan, standing)
 
 
-def as_run_by(below: Plan, plan: Plan) -> Plan:
-    """Return the lower rung's plan as this bot had to run it: its own strategy, and no looser an impact limit."""
+def as_run_by(below: Plan, plan: Plan) -> tuple[Plan, Plan]:
+    """Return the lower rung's plan as this bot may have run it: with its own strategy; and under MAX_IMPACT_BPS."""
     entry = below.entry.model_copy(update={"strategy": plan.entry.strategy, "params": plan.entry.params})
     impact = min(below.sizing.impact_bps_max, plan.sizing.impact_bps_max)
-    sizing = below.sizing.model_copy(update={"impact_bps_max": impact})
-    return below.model_copy(update={"entry": entry, "sizing": sizing})
+    tight = below.sizing.model_copy(update={"impact_bps_max": impact})
+    own = below.model_copy(update={"entry": entry})
+    return own, own.model_copy(update={"sizing": tight})
 
 
 def restricted(plan: Plan, envelope: Envelope) -> Plan:
