@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
+from operator import itemgetter
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from trading_core.products import Product
 
 IMPACT_S = 10  # what an account took grows back over this time
 LEVELS_FEW, LEVELS_NEAR, LEVELS_MAX = 24, 64, 1024
+_update_of = itemgetter(0)  # of a print
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,7 @@ class Walk:
         return sum(part.lots * part.ticks for part in self.slices)
 
 
-@dataclass(frozen=True, slots=True)
-class Print:
+class Print(NamedTuple):
     """A public trade at an update; `sub` tells trades of one update apart."""
 
     update: int
@@ -70,6 +72,7 @@ class Market:
         self._impact_updates = IMPACT_S * (tape.updates_a_minute // 60)
         self._looks: dict[tuple[Side, int], Looks] = {}
         self._hits: tuple[tuple[int, int], list[int]] = ((-1, -1), [])
+        self._prints: tuple[int, list[Print]] = (-1, [])  # of one minute, the model's own
         # The last answer of `next_update`: the queues' version, the update found, and how far the search went.
         self._ahead: tuple[int, int | None, int] = (-1, None, -1)
         # By minute and update: every print of an update in which an account traded.
@@ -232,10 +235,21 @@ class Market:
         """Yield the model's own prints of the updates after the one and up to the other."""
         size = self.tape.updates_a_minute
         for minute in range((after + 1) // size, until // size + 1):
-            columns, start = self.tape.minute(minute), minute * size
-            first, last = max(after + 1 - start, 0), min(until - start, size - 1)
-            for index in (np.flatnonzero(columns.lots[first : last + 1]) + first).tolist():
-                yield _print_of(columns, start + index, index)
+            prints = self._minute_prints(minute)
+            first = bisect_right(prints, after, key=_update_of)
+            yield from prints[first : bisect_right(prints, until, first, key=_update_of)]
+
+    def _minute_prints(self, minute: int) -> list[Print]:
+        if self._prints[0] != minute:
+            columns, start = self.tape.minute(minute), minute * self.tape.updates_a_minute
+            at = np.flatnonzero(columns.lots)
+            rows = zip(
+                at.tolist(), columns.price[at].tolist(), columns.lots[at].tolist(), columns.is_buy[at].tolist(),
+                strict=True,
+            )
+            made = [Print(start + i, 0, t, n, Side.SELL if is_buy else Side.BUY) for i, t, n, is_buy in rows]
+            self._prints = (minute, made)
+        return self._prints[1]
 
     def _search(self, until: int) -> int | None:
         size = self.tape.updates_a_minute
@@ -365,11 +379,6 @@ class Market:
         if looks is None:
             looks = self._looks[side, count] = Looks(self.depth, side, count)
         return looks.at(self.update)
-
-
-def _print_of(columns: Minute, update: int, index: int) -> Print:
-    side = Side.SELL if columns.is_buy[index] else Side.BUY
-    return Print(update, 0, int(columns.price[index]), int(columns.lots[index]), side)
 
 
 def _sum(group: list[Resting]) -> int:
