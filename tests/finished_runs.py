@@ -10,8 +10,8 @@ import msgspec
 
 from checks.analysis import analyse
 from tests.evidence_runs import START_NS, Events, RunWriter, make_events, write_run
-from tests.unit.gate_fixtures import make_ref, make_subject
 from tests.unit.gate_fixtures import good_observation as good
+from tests.unit.gate_fixtures import make_ref, make_subject
 from trading_core import events as ev
 from trading_core.clock import NS
 from trading_core.gate.decide import DecisionRecord
@@ -87,7 +87,8 @@ def decide(context: RunContext, stages: list[StageResult]) -> DecisionRecord:
 
 
 def _stage(stage: Stage, plan: Plan, clock_s: str, readiness_fails: str) -> StageResult:
-    found = tuple(_observed(c.metric, clock_s) or _plain(good(c, make_ref())) for c in plan.criteria if c.stage is stage)
+    own = [c for c in plan.criteria if c.stage is stage]
+    found = tuple(_observed(c.metric, clock_s) or _plain(good(c, make_ref())) for c in own)
     has_failed = stage is Stage.PREFLIGHT and bool(readiness_fails)
     status = StageStatus.FAILED if has_failed else StageStatus.PASSED
     return _result(stage, status, START_NS, START_NS, found, readiness_fails if has_failed else "")

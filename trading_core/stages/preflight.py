@@ -249,7 +249,7 @@ def _rung_below(given: PreflightInput) -> Seen:
     if context.plan.needs_rung is None:
         return passed(f"{context.plan.name} is the lowest rung")
     if context.level is not Level.L3:
-        # docs/adr/0017: it authorises nothing, so it may rehearse any rung at any time.
+        # docs/adr/0018: it authorises nothing, so it may rehearse any rung at any time.
         return passed(f"a rehearsal at {context.level} needs no rung below: it authorises none above")
     try:
         subject = Subject.model_validate_json(ArtifactStore(context.run_dir).read(SUBJECT))
