@@ -115,6 +115,14 @@ def test_a_guardrail_that_tripped_and_was_never_summed_up_is_latched_all_the_sam
     assert (drift.is_latched, drift.evaluations, drift.worst) == (True, 0, None)
 
 
+@pytest.mark.parametrize(("speed", "gap"), [(1.0, "1"), (10.0, "0.1")])
+def test_a_gap_between_looks_is_told_in_seconds_of_the_machine(tmp_path: Path, speed: float, gap: str) -> None:
+    context = prepare(tmp_path).model_copy(update={"speed": speed})
+    store(context, watched("drift", 5))
+    (drift,) = read_chain(context, [result(Stage.LIVE_MICRO_TEST)]).guardrails
+    assert drift.longest_gap_s == Decimal(gap)
+
+
 def test_an_event_that_was_changed_breaks_the_chain(tmp_path: Path) -> None:
     context = prepare(tmp_path)
     store(context, tripped("drift", "3"), make_alert())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -109,12 +110,12 @@ def read_chain(context: RunContext, stages: Sequence[StageResult]) -> Chain:
     try:
         with EventReader(context.event_store_root, context.run_id) as reader:
             head = reader.verify()
-            return Chain(is_verified=True, detail="", head=head.hash, guardrails=_guardrails(reader))
+            return Chain(is_verified=True, detail="", head=head.hash, guardrails=_guardrails(reader, context.speed))
     except (StorageError, IntegrityError) as e:
         return Chain(is_verified=False, detail=str(e), head="", guardrails=())
 
 
-def _guardrails(reader: EventReader) -> tuple[GuardrailStatus, ...]:
+def _guardrails(reader: EventReader, speed: float) -> tuple[GuardrailStatus, ...]:
     watched: dict[str, GuardrailWatched] = {}
     tripped: dict[str, tuple[int, GuardrailTripped]] = {}
     for stored in reader.events(types=("GuardrailWatched", "GuardrailTripped")):
@@ -126,18 +127,19 @@ def _guardrails(reader: EventReader) -> tuple[GuardrailStatus, ...]:
             case _:
                 raise IntegrityError(f"event {stored.seq} is a {type(stored.event).__name__}, not a guardrail's")
     return tuple(
-        _status(name, watched.get(name), tripped.get(name)) for name in sorted(watched.keys() | tripped.keys())
+        _status(name, watched.get(name), tripped.get(name), speed) for name in sorted(watched.keys() | tripped.keys())
     )
 
 
 def _status(
-    name: str, watched: GuardrailWatched | None, tripped: tuple[int, GuardrailTripped] | None
+    name: str, watched: GuardrailWatched | None, tripped: tuple[int, GuardrailTripped] | None, speed: float
 ) -> GuardrailStatus:
     return GuardrailStatus(
         name=name,
         is_latched=tripped is not None,
         evaluations=watched.evaluations if watched else 0,
-        longest_gap_s=watched.longest_gap_s if watched else None,
+        # Seconds of the machine: what counts is how long nobody looked, however fast a rehearsal's venue runs.
+        longest_gap_s=watched.longest_gap_s / Decimal(str(speed)) if watched else None,
         worst=watched.worst if watched else None,
         limit=watched.limit if watched else None,
         detail="" if tripped is None else _words(tripped[1]),
