@@ -133,9 +133,21 @@ def test_the_readme_names_every_command() -> None:
 
 
 def test_every_option_of_the_readme_exists() -> None:
-    run = get_command(app).commands["run"]  # type: ignore[attr-defined]  # the app is a group
-    known = {option for parameter in run.params for option in parameter.opts}
-    assert set(re.findall(r"(--[a-z]+)", text_of(README))) <= known
+    text = text_of(README)
+    rows = re.findall(r"^\| `greenlight ([a-z ]+)[^`]*` \|(.*)$", text, re.MULTILINE)
+    assert rows
+    for words, row in rows:
+        assert set(re.findall(r"(--[a-z]+)", row)) <= options_of(words.split()), words
+    every = {option for words, _ in rows for option in options_of(words.split())}
+    assert set(re.findall(r"(--[a-z]+)", text)) <= every
+
+
+def options_of(words: list[str]) -> set[str]:
+    """Return the options of one command."""
+    command = get_command(app)
+    for word in words:
+        command = command.commands[word]  # type: ignore[attr-defined]  # every one but the last is a group
+    return {option for parameter in command.params for option in parameter.opts}
 
 
 def test_the_readme_names_every_plan_venue_stage_and_verdict() -> None:

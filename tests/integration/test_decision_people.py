@@ -1,0 +1,248 @@
+"""Waivers, approvals, golden run and signature through the real go/no-go stage, from the files that people write."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from tests.finished_runs import PHASE2, finish, good_events
+from trading_core import events as ev
+from trading_core.clock import NS
+from trading_core.errors import ConfigurationError, IntegrityError
+from trading_core.gate.decide import DecisionRecord
+from trading_core.gate.outcomes import Disposition, Outcome, Verdict
+from trading_core.gate.overlays import Approval, Waiver
+from trading_core.gate.people import (
+    APPROVALS_FILE,
+    WAIVERS_FILE,
+    GoldenRun,
+    PeopleFiles,
+    baselines,
+    make_approval,
+    make_waiver,
+)
+from trading_core.gate.publish import GateFiles
+from trading_core.gate.signing import load_public_key, load_signing_key
+from trading_core.gate.verify import verify_run
+from trading_core.plan import Level
+from trading_core.plan_files import find_plan
+from trading_core.run import RunContext, VenueName
+from trading_core.stages import go_no_go
+from trading_core.stages.result import StageResult
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+HOUR_NS = 3600 * NS
+GATE = "phase2/go_no_go"
+Left = tuple[RunContext, list[StageResult]]
+
+
+@pytest.fixture(scope="module")
+def finished_live(tmp_path_factory: pytest.TempPathFactory) -> Left:
+    return finish(tmp_path_factory.mktemp("live"), venue=VenueName.LIVE)
+
+
+@pytest.fixture(scope="module")
+def finished_slow(tmp_path_factory: pytest.TempPathFactory) -> Left:
+    events = good_events()
+    late = [i for i, (_, e) in enumerate(events) if isinstance(e, ev.OrderAccepted)][20:26]
+    for i in late:
+        seq, accepted = events[i]
+        events[i] = (seq, msgspec.structs.replace(accepted, latency_ms=Decimal(600)))
+    return finish(tmp_path_factory.mktemp("slow"), events)
+
+
+@pytest.fixture
+def live(finished_live: Left, tmp_path: Path) -> Left:
+    """A good run of live evidence: all that a live rung needs, save a person."""
+    return copied(finished_live, tmp_path / "run")
+
+
+@pytest.fixture
+def slow(finished_slow: Left, tmp_path: Path) -> Left:
+    """A good run but for six slow orders: one must is open, and it may be waived."""
+    return copied(finished_slow, tmp_path / "run")
+
+
+def copied(left: Left, folder: Path) -> Left:
+    """Return the run in a directory of its own, so that each test decides it for the first time."""
+    shutil.copytree(left[0].run_dir, folder)
+    moved = {"run_dir": folder, "event_store_root": folder / left[0].event_store_root.name}
+    return left[0].model_copy(update=moved), left[1]
+
+
+def decide(left: Left, at_ns: int = 0, key: Ed25519PrivateKey | None = None) -> DecisionRecord:
+    return go_no_go.run(*left, now_ns=at_ns, key=key)
+
+
+def people(left: Left) -> PeopleFiles:
+    return GateFiles(left[0].event_store_root).people
+
+
+def end_of(left: Left) -> int:
+    return max(stage.ended_ns for stage in left[1])
+
+
+def answer(record: DecisionRecord, now_ns: int, **changes: object) -> Approval:
+    made = make_approval(
+        record, approver="Ada", is_approved=True, typed=record.subject_digest[:8], reason="", hours=24, now_ns=now_ns
+    )
+    return made.model_copy(update=changes)
+
+
+def test_a_live_run_without_approval_is_on_hold(live: Left) -> None:
+    record = decide(live)
+    assert (record.verdict, record.disposition) == (Verdict.NO_GO, Disposition.HOLD), record.headline
+    assert record.headline == "NO-GO (HOLD): 0 of 1 approvals"
+
+
+def test_an_approval_that_was_filed_since_turns_the_hold_into_a_go(live: Left) -> None:
+    held = decide(live)
+    people(live).file_approval(answer(held, end_of(live)))
+    record = decide(live, end_of(live) + NS)
+    assert record.verdict is Verdict.GO, record.headline
+    assert record.authorises is not None
+    assert verify_run(live[0].run_dir, GateFiles(live[0].event_store_root)).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "after_ns", "words"),
+    [
+        ({"subject_digest": "ab" * 32}, NS, "one is for another subject"),
+        ({"evidence_digest": "ab" * 32}, NS, "other evidence"),
+        ({}, 24 * HOUR_NS, "one has expired"),
+        ({"decision": "reject"}, NS, "ada rejected it"),
+    ],
+)
+def test_an_approval_that_is_not_for_this_now_holds_the_run(
+    live: Left, changes: dict[str, object], after_ns: int, words: str
+) -> None:
+    held = decide(live)
+    people(live).file_approval(answer(held, end_of(live), **changes))
+    record = decide(live, end_of(live) + after_ns)
+    assert (record.verdict, record.disposition) == (Verdict.NO_GO, Disposition.HOLD), record.headline
+    assert words in record.headline
+
+
+def test_an_answer_is_only_taken_with_the_subject_typed(live: Left) -> None:
+    held = decide(live)
+    with pytest.raises(ConfigurationError, match="type its digest's first 8 letters"):
+        make_approval(held, approver="Ada", is_approved=True, typed="yes", reason="", hours=24, now_ns=1)
+
+
+def waiver_for(record: DecisionRecord, criterion: str, now_ns: int, hours: int = 24) -> Waiver:
+    return make_waiver(
+        record, PHASE2, criterion, floor=Decimal("0.5"), reason="seen before", requester="Bob", approver="Ada",
+        hours=hours, number=1, now_ns=now_ns,
+    )
+
+
+def open_must(record: DecisionRecord) -> str:
+    """Return the one must that stands in the way and that may be waived."""
+    waivable = {c.name for c in PHASE2.criteria if c.is_waivable}
+    names = [c.name for c in record.criteria if c.tier == "must" and c.name in waivable
+             and c.outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE)]
+    assert len(names) == 1, names
+    return names[0]
+
+
+def test_a_waiver_lets_one_criterion_pass_once_with_reservations(slow: Left) -> None:
+    first = decide(slow)
+    assert first.verdict is Verdict.NO_GO
+    people(slow).file_waiver(GATE, waiver_for(first, open_must(first), end_of(slow)))
+    record = decide(slow, end_of(slow) + NS)
+    assert record.verdict is Verdict.CONDITIONAL, record.headline
+    assert record.waivers[0].is_applied
+    assert GateFiles(slow[0].event_store_root).decisions.used_waivers() == (record.waivers[0].waiver.waiver_id,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "after_ns", "words"),
+    [
+        ({}, 24 * HOUR_NS, "was refused: it expired at"),
+        ({"subject_digest": "ab" * 32}, NS, "was refused: it is for subject abababab"),
+        ({"floor": Decimal("0.999")}, NS, "its floor 0.999 does not hold"),
+        ({"approver": "BOB"}, NS, "BOB approved their own request"),
+    ],
+)
+def test_a_waiver_that_does_not_hold_is_said_beside_what_it_was_for(
+    slow: Left, changes: dict[str, object], after_ns: int, words: str
+) -> None:
+    first = decide(slow)
+    name = open_must(first)
+    waiver = waiver_for(first, name, end_of(slow)).model_copy(update=changes)
+    people(slow).file_waiver(GATE, waiver)
+    record = decide(slow, end_of(slow) + after_ns)
+    assert record.verdict is Verdict.NO_GO
+    assert record.headline.startswith(first.headline)
+    assert words in record.headline
+
+
+def test_what_is_never_waivable_cannot_even_be_asked_for(slow: Left) -> None:
+    record = decide(slow)
+    for name in ("reconciliation", "kill_switch_drill", "gtd_never_sent", "credentials"):
+        with pytest.raises(ConfigurationError, match="can never be waived"):
+            waiver_for(record, name, end_of(slow))
+
+
+@pytest.mark.parametrize(("hours", "requester"), [(0, "Bob"), (169, "Bob"), (24, "ada")])
+def test_a_waiver_is_refused_for_its_time_and_its_persons(slow: Left, hours: int, requester: str) -> None:
+    record = decide(slow)
+    with pytest.raises(ConfigurationError, match=r"out of range|their own request"):
+        make_waiver(record, PHASE2, open_must(record), floor=Decimal(0), reason="r", requester=requester,
+                    approver="Ada", hours=hours, number=1, now_ns=1)
+
+
+@pytest.mark.parametrize("name", [WAIVERS_FILE, APPROVALS_FILE])
+def test_a_file_of_people_that_was_edited_halts_the_account(slow: Left, name: str) -> None:
+    first = decide(slow)
+    people(slow).file_waiver(GATE, waiver_for(first, open_must(first), end_of(slow)))
+    people(slow).file_approval(answer(first, end_of(slow)))
+    path = slow[0].event_store_root / name
+    path.write_text(path.read_text("utf-8").replace("Ada", "Eve"), "utf-8")
+    with pytest.raises(IntegrityError, match="was changed"):
+        decide(slow)
+
+
+def test_baselines_are_the_last_three_go_runs_and_the_golden_one(slow: Left) -> None:
+    files = GateFiles(slow[0].event_store_root)
+    plan = find_plan("stage4")
+    golden = GoldenRun(gate="stage4/go_no_go", level=Level.L0, run_id="g", values={"latency_vs_baseline": Decimal(7)},
+                       pinned_by="Ada", pinned_ns=1)
+    files.people.pin_golden(golden)
+    found = baselines(plan, "stage4/go_no_go", Level.L0, "me", files.decisions, files.people)
+    assert (found["latency_vs_baseline"].golden, found["latency_vs_baseline"].values) == (Decimal(7), ())
+    assert baselines(plan, "stage4/go_no_go", Level.L3, "me", files.decisions, files.people)[
+        "latency_vs_baseline"
+    ].golden is None
+
+
+def test_a_signed_decision_verifies_with_its_key_and_with_no_other(slow: Left, tmp_path: Path) -> None:
+    decide(slow, key=KEY)
+    files = GateFiles(slow[0].event_store_root)
+    other = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))).public_key()
+    assert verify_run(slow[0].run_dir, files, KEY.public_key()).problems == ()
+    assert verify_run(slow[0].run_dir, files, other).problems == ("the signature is not this key's",)
+    assert (len(files.decisions.records(KEY.public_key())), files.decisions.records(other)) == (1, [])
+
+
+def test_keys_are_read_from_pem_files_and_anything_else_is_refused(tmp_path: Path) -> None:
+    secret, public, rsa = (tmp_path / name for name in ("secret.pem", "public.pem", "rsa.pem"))
+    raw = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    secret.write_bytes(KEY.private_bytes(*raw))
+    public.write_bytes(KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    rsa.write_bytes(generate_private_key(65537, 2048).private_bytes(*raw))
+    assert load_signing_key(secret).public_key() == load_public_key(public) == load_public_key(secret)
+    for path, words in ((rsa, "is not Ed25519"), (tmp_path / "none", "cannot be read"), (public, "no PEM private")):
+        with pytest.raises(ConfigurationError, match=words):
+            load_signing_key(path)
+    (tmp_path / "text").write_text(json.dumps({"no": "key"}), "utf-8")
+    with pytest.raises(ConfigurationError, match="no PEM key"):
+        load_public_key(tmp_path / "text")
