@@ -79,3 +79,10 @@ def test_any_query_is_parsed_or_refused(pairs: list[tuple[str, str]]) -> None:
     except ApiError as e:
         outcome = e.status
     assert outcome in (200, 400)
+
+
+def test_hourly_limit_lasts_longer_than_a_second() -> None:
+    throttle, hour_ns = Throttle(), 3_600 * NS
+    spends = [throttle.spend("hour me", 3, n * NS, hour_ns).is_allowed for n in range(5)]
+    assert spends == [True, True, True, False, False]
+    assert throttle.spend("hour me", 3, hour_ns, hour_ns).is_allowed

@@ -63,7 +63,6 @@ def parse_new_order(body: dict[str, Any]) -> NewOrder | Refusal:
     limit_price, stop_price = (_number(fields.get(name, "")) for name in ("limit_price", stop_member))
     if refusal := _check_prices(config, limit_price, stop_price):
         return refusal
-    direction = fields.get("stop_direction")
     start_ns, end_ns = (from_iso(fields[name]) if fields.get(name) else None for name in ("start_time", "end_time"))
     buckets, bucket_ns = parse_buckets(fields, start_ns, end_ns) if config is OrderConfig.TWAP else (0, 0)
     return NewOrder(
@@ -75,12 +74,11 @@ def parse_new_order(body: dict[str, Any]) -> NewOrder | Refusal:
         quote_size=sizes.get("quote_size"),
         limit_price=limit_price,
         stop_price=stop_price,
-        stop_direction=StopDirection(direction) if direction else None,
+        stop_direction=StopDirection(fields["stop_direction"]) if fields.get("stop_direction") else None,
         post_only=fields.get("post_only", False),
         end_ns=end_ns,
         start_ns=start_ns,
-        buckets=buckets,
-        bucket_ns=bucket_ns,
+        buckets=buckets, bucket_ns=bucket_ns,
         scaled=parse_scaled(fields) if config is OrderConfig.SCALED else None,
         attached=attached,
         reduce_only=fields.get("reduce_only", False),

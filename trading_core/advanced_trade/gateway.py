@@ -152,7 +152,11 @@ class Gateway:
     def _spend(self, request: Request, operation: Operation, account_id: str) -> Spend:
         limits = self.config.limits
         if operation.scope:
-            return self._throttle.spend(f"user {account_id}", limits.private_per_s, self.exchange.now_ns)
+            now_ns = self.exchange.now_ns
+            hourly = self._throttle.spend(f"hour {account_id}", limits.private_per_h, now_ns, 3_600 * NS)
+            if not hourly.is_allowed:
+                return hourly
+            return self._throttle.spend(f"user {account_id}", limits.private_per_s, now_ns)
         return self._throttle.spend(f"address {request.remote}", limits.public_per_s, self.exchange.now_ns)
 
     def _remembered(self, operation: Operation, parts: Mapping[str, str], request: Request) -> Response | None:

@@ -19,6 +19,8 @@ class RateLimits(BaseModel):
 
     private_per_s: int = Field(default=30, ge=0)
     public_per_s: int = Field(default=10, ge=0)
+    # The limit of the current page, on top of the older ones: 10,000 requests an hour of a key.
+    private_per_h: int = Field(default=0, ge=0)
 
 
 class Spend(msgspec.Struct, frozen=True):
@@ -43,12 +45,12 @@ class Throttle:
     def __init__(self) -> None:
         self._buckets: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def spend(self, who: str, per_s: int, now_ns: int) -> Spend:
-        """Take one token of `who`, refilled at `per_s` a venue second."""
+    def spend(self, who: str, per_s: int, now_ns: int, period_ns: int = NS) -> Spend:
+        """Take one token of `who`, refilled at `per_s` a venue second (or other period)."""
         if per_s <= 0:
             return Spend(True, 0, 0)
         tokens, at_ns = self._buckets.pop(who, (float(per_s), now_ns))
-        tokens = min(float(per_s), tokens + max(0, now_ns - at_ns) / NS * per_s)
+        tokens = min(float(per_s), tokens + max(0, now_ns - at_ns) / period_ns * per_s)
         is_allowed = tokens >= 1
         tokens -= is_allowed
         self._buckets[who] = (tokens, max(now_ns, at_ns))
