@@ -233,6 +233,12 @@ def test_a_signed_decision_verifies_with_its_key_and_with_no_other(slow: Left, t
     assert (len(files.decisions.records(KEY.public_key())), files.decisions.records(other)) == (1, [])
 
 
+def test_an_unsigned_decision_can_be_made_again_and_signed(slow: Left) -> None:
+    files = GateFiles(slow[0].event_store_root)
+    assert decide(slow) == decide(slow, key=KEY)
+    assert verify_run(slow[0].run_dir, files, KEY.public_key()).problems == ()
+
+
 def test_keys_are_read_from_pem_files_and_anything_else_is_refused(tmp_path: Path) -> None:
     secret, public, rsa = (tmp_path / name for name in ("secret.pem", "public.pem", "rsa.pem"))
     raw = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

@@ -134,8 +134,8 @@ class DecisionLog:
         return tuple(sorted({use.waiver.waiver_id for use in uses if use.is_applied}))
 
     def find(self, data: bytes) -> LoggedDecision | None:
-        """Return the logged decision whose statement has just these bytes."""
-        return next((d for d in self.decisions() if canonical_json(d.statement) + b"\n" == data), None)
+        """Return the latest logged decision whose statement has just these bytes: it may be signed by now."""
+        return next((d for d in reversed(self.decisions()) if canonical_json(d.statement) + b"\n" == data), None)
 
 
 def _is_signed(logged: LoggedDecision, key: Ed25519PublicKey) -> bool:
