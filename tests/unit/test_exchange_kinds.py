@@ -150,6 +150,7 @@ def test_scaled_sizes_add_up_to_the_order(spread: Scaled, sizes: list[str] | Non
         ({"scaled": Scaled(count=4, min_price=D(5), max_price=D(5))}, "SCALED_PARAM_INFEASIBLE"),
         ({"base_size": D("0.00000004")}, "SCALED_MIN_ORDER_VIOLATION"),
         ({"scaled": None}, "SCALED_PARAM_INFEASIBLE"),
+        ({"scaled": Scaled(count=2, min_price=D(60_000), max_price=D("1E24"))}, "SCALED_MAX_ORDER_VIOLATION"),
     ],
 )
 def test_scaled_order_that_cannot_be_spread_is_refused(changes: dict[str, object], reason: str) -> None:
@@ -204,6 +205,7 @@ def test_attached_bracket_that_finds_nothing_to_hold_fails_after_acceptance() ->
         ({"side": Side.SELL}, "INVALID_ORDER_SIDE_FOR_ATTACHED_TPSL"),
         ({"attached": Attached(D(1), D(0))}, "ATTACHED_ORDER_MUST_HAVE_POSITIVE_PRICES"),
         ({"attached": Attached(D("200000.001"), D(1))}, "INVALID_ATTACHED_TAKE_PROFIT_PRICE_PRECISION"),
+        ({"attached": Attached(D("1E24"), D(1))}, "INVALID_ATTACHED_TAKE_PROFIT_PRICE_OUT_OF_BOUNDS"),
         ({"attached": Attached(D(1), D(2))}, "INVALID_ATTACHED_TAKE_PROFIT_PRICE"),
         ({"attached": Attached(D(200_000), D(150_000))}, "INVALID_ATTACHED_STOP_LOSS_PRICE"),
         ({"config": OrderConfig.TWAP, "start_ns": START_NS, "buckets": 2, "bucket_ns": NS * 5,

@@ -11,6 +11,7 @@ from trading_core.money import Price, is_multiple
 from trading_core.orders import Side
 from trading_core.products import Product, ProductType
 
+TAKE_PROFIT_TIMES_MAX = 10  # of the entry price
 BUCKETS_MIN, BUCKETS_MAX = 2, 1_000
 GUARDABLE = frozenset(
     {OrderConfig.MARKET_IOC, OrderConfig.LIMIT_GTC, OrderConfig.LIMIT_GTD, OrderConfig.LIMIT_IOC, OrderConfig.LIMIT_FOK}
@@ -64,6 +65,8 @@ def check_attached(request: NewOrder, product: Product, last: Price) -> Refusal 
     sign, entry = request.side.sign, request.limit_price or last
     if (attached.limit_price - entry) * sign <= 0:
         return refuse("INVALID_ATTACHED_TAKE_PROFIT_PRICE")
+    if attached.limit_price > entry * TAKE_PROFIT_TIMES_MAX:
+        return refuse("INVALID_ATTACHED_TAKE_PROFIT_PRICE_OUT_OF_BOUNDS")
     return refuse("INVALID_ATTACHED_STOP_LOSS_PRICE") if (attached.stop_price - entry) * sign >= 0 else None
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from trading_core.local_exchange.catalogue import Listing
 from trading_core.local_exchange.checks import check_stop
+from trading_core.local_exchange.checks_kinds import TAKE_PROFIT_TIMES_MAX
 from trading_core.local_exchange.model import (
     Attached,
     EditResult,
@@ -15,7 +16,6 @@ from trading_core.local_exchange.model import (
     WireStatus,
 )
 from trading_core.money import Price, Size, is_multiple
-from trading_core.products import Product
 
 EDITABLE = frozenset({OrderConfig.LIMIT_GTC, OrderConfig.STOP_LIMIT_GTC, OrderConfig.TRIGGER_BRACKET_GTC})
 EDITS_KEPT = 5
@@ -50,7 +50,7 @@ def check_edit(
     return (
         _check_state(order)
         or _check_change(order, edit)
-        or _check_limits(listing.product, edit)
+        or _check_limits(listing, edit)
         or _check_stop(order, listing, edit, last)
         or _check_attached(order, edit)
         or ACCEPTED
@@ -77,14 +77,16 @@ def _check_change(order: ExchangeOrder, edit: EditRequest) -> EditResult | None:
     return refused("CANNOT_EDIT_TO_BELOW_FILLED_SIZE") if edit.size <= order.filled_size else None
 
 
-def _check_limits(product: Product, edit: EditRequest) -> EditResult | None:
-    price, size = edit.price, edit.size
+def _check_limits(listing: Listing, edit: EditRequest) -> EditResult | None:
+    product, price, size = listing.product, edit.price, edit.size
     if not is_multiple(price, product.price_increment) or price <= 0:
         return refused("INVALID_EDITED_PRICE", "PREVIEW_INVALID_PRICE_PRECISION")
     if not is_multiple(size, product.base_increment):
         return refused("INVALID_EDITED_SIZE", "PREVIEW_INVALID_SIZE_PRECISION")
     if not product.base_min_size <= size <= product.base_max_size:
         return refused("INVALID_EDITED_SIZE")
+    if listing.quote_max_size and product.notional(size, price) > listing.quote_max_size:
+        return refused("INVALID_EDITED_SIZE", "PREVIEW_INVALID_QUOTE_SIZE_TOO_LARGE")
     if product.notional(size, price) < product.quote_min_size:
         return refused("INVALID_EDITED_SIZE", "PREVIEW_INVALID_QUOTE_SIZE_TOO_SMALL")
     return None
@@ -121,6 +123,6 @@ def _check_attached(order: ExchangeOrder, edit: EditRequest) -> EditResult | Non
     if attached is None:
         return None
     sign = order.request.side.sign
-    if (attached.limit_price - edit.price) * sign <= 0:
+    if (attached.limit_price - edit.price) * sign <= 0 or attached.limit_price > edit.price * TAKE_PROFIT_TIMES_MAX:
         return refused("INVALID_EDITED_TAKE_PROFIT_PRICE")
     return refused("INVALID_EDITED_STOP_LOSS_PRICE") if (attached.stop_price - edit.price) * sign >= 0 else None

@@ -51,7 +51,7 @@ class Intake:
         market = self._markets[request.product_id]
         last = market.last_ticks() * market.product.price_increment
         if request.config is OrderConfig.SCALED:
-            legs = legs_of(request, market.product)
+            legs = legs_of(request, listing)
             if isinstance(legs, Refusal):
                 return legs
             worst = legs[-1 if request.side is Side.BUY else 0].price

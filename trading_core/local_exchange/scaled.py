@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from trading_core.local_exchange.catalogue import Listing
 from trading_core.local_exchange.checks import refuse
 from trading_core.local_exchange.model import Leg, NewOrder, Refusal, Scaled
 from trading_core.money import ONE, ZERO, floor_to, is_multiple
@@ -12,9 +13,9 @@ from trading_core.products import Product
 LEGS_MIN, LEGS_MAX = 2, 50
 
 
-def legs_of(request: NewOrder, product: Product) -> tuple[Leg, ...] | Refusal:
+def legs_of(request: NewOrder, listing: Listing) -> tuple[Leg, ...] | Refusal:
     """Return the limit orders that a scaled order stands for, lowest price first, or why it cannot be spread."""
-    scaled = request.scaled
+    scaled, product = request.scaled, listing.product
     if scaled is None:
         return refuse("SCALED_PARAM_INFEASIBLE")
     legs = scaled.custom or _spread(request, scaled, product)
@@ -25,10 +26,10 @@ def legs_of(request: NewOrder, product: Product) -> tuple[Leg, ...] | Refusal:
     if any(not is_multiple(leg.size, product.base_increment) for leg in legs):
         return refuse("INVALID_SIZE_PRECISION")
     least, most = min(leg.size for leg in legs), max(leg.size for leg in legs)
-    value = min(product.notional(leg.size, leg.price) for leg in legs)
-    if least < product.base_min_size or value < product.quote_min_size or least <= 0:
+    values = [product.notional(leg.size, leg.price) for leg in legs]
+    if least < product.base_min_size or min(values) < product.quote_min_size or least <= 0:
         return refuse("SCALED_MIN_ORDER_VIOLATION")
-    if most > product.base_max_size:
+    if most > product.base_max_size or (listing.quote_max_size and max(values) > listing.quote_max_size):
         return refuse("SCALED_MAX_ORDER_VIOLATION")
     total = sum((leg.size for leg in legs), ZERO)
     if scaled.custom and request.base_size is not None and total != request.base_size:
