@@ -108,8 +108,8 @@ def check(request: RolloutRequest) -> tuple[Settings, Plan, VenueName]:
     settings = load_settings(os.environ)
     plan = settings.tighten(_plan_of(request))
     venue = settings.venue_for(request.venue, request.plan)
-    if request.faults:
-        load_faults(request.faults)
+    if faults := request.faults or plan.faults:
+        load_faults(faults)
     if venue is VenueName.LIVE:
         settings.require_armed(request.plan, account_fingerprint(venue))
     return settings, plan, venue

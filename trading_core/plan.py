@@ -278,6 +278,8 @@ class Plan(PlanModel):
     approvals: Approvals = Approvals()
     # How many times the exposure of the rung below this rung may authorise.
     exposure_step_max: Exact = Decimal(5)
+    # Fault plan of the local exchange, by name: for a rehearsal that is to fail. Real venues refuse such a plan.
+    faults: str = ""
     # Decisions where the specification contradicts itself, each with its reason.
     settled: dict[str, str] = {}
 

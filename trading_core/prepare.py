@@ -36,6 +36,7 @@ def prepare_run(
     event_store_root: Path,
 ) -> RunContext:
     """Return the run's context; its directory then holds plan and subject. The same run id gives the same run."""
+    faults = faults or plan.faults
     if faults and venue.level is not Level.L0:
         raise ConfigurationError(f"faults {faults!r} can only be injected at our own exchange, not at venue {venue}")
     if venue.level is Level.L3:

@@ -98,6 +98,18 @@ def test_a_day_that_is_not_recorded_is_refused_by_name(tmp_path: Path) -> None:
         prepare(tmp_path, day="sunny")
 
 
+def test_a_plan_may_name_the_faults_of_its_rehearsal_and_the_command_line_wins(tmp_path: Path) -> None:
+    plan = find_plan("phase2").model_copy(update={"faults": "stale_feed"})
+    assert prepare(tmp_path, plan=plan).faults == "stale_feed"
+    assert prepare(tmp_path, plan=plan, faults="halted").faults == "halted"
+
+
+def test_a_plan_that_names_faults_cannot_run_at_a_real_venue(tmp_path: Path) -> None:
+    plan = find_plan("phase2").model_copy(update={"faults": "stale_feed"})
+    with pytest.raises(ConfigurationError, match="stale_feed"):
+        prepare(tmp_path, plan=plan, venue=VenueName.PAPER)
+
+
 def test_a_fault_plan_that_does_not_exist_is_refused_by_name(tmp_path: Path) -> None:
     context = prepare(tmp_path, faults="meteor")
     with pytest.raises(ConfigurationError, match="'meteor' does not exist"), open_venue(context):
