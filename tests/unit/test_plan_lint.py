@@ -109,10 +109,10 @@ def test_steps_of_the_catalog_are_those_of_the_protocol() -> None:
         (changed("protocol", steps=("dance",)), "protocol.steps", "nobody knows the step 'dance'"),
         (PHASE2.model_copy(update={"criteria": ()}), "criteria", "no criterion is a must"),
         (changed("policy", time_in_force=(TimeInForce.GTD,)), "policy.time_in_force", "GTD"),
-        (changed("entry", notional_min=Decimal(101)), "products.BTC-USD.max_notional", "none can pass"),
+        (changed("entry", notional_min=Decimal(201)), "products.BTC-USD.max_notional", "none can pass"),
         (changed("entry", notional_min=Decimal(40)), "entry.notional_min", "swap them"),
         (changed("risk", aggregate_notional_max=Decimal(30)), "risk.aggregate_notional_max", "raise it"),
-        (changed("risk", aggregate_notional_max=Decimal(101)), "risk.aggregate_notional_max", "envelope"),
+        (changed("risk", aggregate_notional_max=Decimal(201)), "risk.aggregate_notional_max", "envelope"),
         (changed("risk", orders_per_minute_max=7), "risk.orders_per_minute_max", "always binds"),
         (changed("risk", daily_loss_max=Decimal(50)), "guardrails.daily_loss", "never act first"),
         (changed("protocol", steps=("stop_limit",)), "risk.price_collar_bps", "100 is not above the stop distance"),
@@ -128,7 +128,7 @@ def test_steps_of_the_catalog_are_those_of_the_protocol() -> None:
             "does not trade",
         ),
         (
-            changed("restricted_envelope", aggregate_notional_max=Decimal(100)),
+            changed("restricted_envelope", aggregate_notional_max=Decimal(200)),
             "restricted_envelope.aggregate_notional_max", "not below",
         ),
         (changed("restricted_envelope", obligations=()), "restricted_envelope.obligations", "owes something"),
@@ -148,11 +148,11 @@ def test_a_contract_above_the_cap_is_refused_unless_the_plan_says_so() -> None:
     silent = PHASE2.model_copy(update={"aliases": (alias.model_copy(update={"accepts_minimum_above_cap": False}),)})
     traded = PHASE2.model_copy(update={"aliases": (alias.model_copy(update={"is_traded": True}),)})
     for plan in (silent, traded):
-        assert "the smallest order of BTC-PERP is $1088.89, the cap $100" in refused(plan)["aliases.BTC-PERP"]
+        assert "the smallest order of BTC-PERP is $1088.89, the cap $200" in refused(plan)["aliases.BTC-PERP"]
 
 
 def test_a_step_of_exposure_above_the_ratio_is_refused() -> None:
-    envelope = Envelope(notional_max="600", aggregate_notional_max="600")
+    envelope = Envelope(notional_max="1200", aggregate_notional_max="1200")
     plan = find_plan("stage3").model_copy(update={"envelope": envelope})
     assert "6 times (limit 5)" in refused(plan, PHASE2)["exposure_step_max"]
 
