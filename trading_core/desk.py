@@ -271,10 +271,13 @@ class Desk:
             smaller = msgspec.structs.replace(intent, size=product.size_for(sizing.notional, price))
             self._record_sized_down(intent, smaller, signal_id, "impact_bps_max", sizing.impact_bps)
             intent = smaller
-        room = self._room(intent, price)
+        room, limit_name = self._room(intent, price), "product_cap"
+        largest = product.size_for(self.plan.entry.notional_max, price)
+        if intent.purpose is Purpose.PROBE_OVERSIZE and largest < room:
+            room, limit_name = largest, "entry_notional_max"  # what a probe sends is no larger than an entry
         if intent.size > room and mode is not SizingMode.STRICT:
             smaller = msgspec.structs.replace(intent, size=room)
-            self._record_sized_down(intent, smaller, signal_id, "product_cap", sizing.impact_bps)
+            self._record_sized_down(intent, smaller, signal_id, limit_name, sizing.impact_bps)
             intent = smaller
         return intent
 

@@ -36,9 +36,7 @@ def prepare_run(
     event_store_root: Path,
 ) -> RunContext:
     """Return the run's context; its directory then holds plan and subject. The same run id gives the same run."""
-    faults = faults or plan.faults
-    if faults and venue.level is not Level.L0:
-        raise ConfigurationError(f"faults {faults!r} can only be injected at our own exchange, not at venue {venue}")
+    faults = _faults_of(plan, faults, venue)
     if venue.level is Level.L3:
         plan = _inside_restriction(plan, venue, event_store_root)
     subject = make_subject(plan, venue, faults)
@@ -71,6 +69,14 @@ def _inside_restriction(plan: Plan, venue: VenueName, event_store_root: Path) ->
     records = GateFiles(event_store_root).decisions.records()
     allowed = may_start(plan, plan_below(plan), make_subject(plan, venue), records, SystemClock().now_ns())
     return plan if allowed.restricted_to is None else restricted(plan, allowed.restricted_to)
+
+
+def _faults_of(plan: Plan, asked: str, venue: VenueName) -> str:
+    """Return the fault plan's name, the command line's before the plan's; raises ConfigurationError at a real venue."""
+    faults = asked or plan.faults
+    if faults and venue.level is not Level.L0:
+        raise ConfigurationError(f"faults {faults!r} can only be injected at our own exchange, not at venue {venue}")
+    return faults
 
 
 def now_at(context: RunContext) -> int:

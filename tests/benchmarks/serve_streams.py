@@ -1,4 +1,4 @@
-"""`python -m tests.benchmarks.serve_streams`: level 2 of four symbols at 60× to three clients, and how late it comes."""
+"""`python -m tests.benchmarks.serve_streams`: level 2 of four symbols at 60× to three clients."""
 
 from __future__ import annotations
 

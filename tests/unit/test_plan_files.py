@@ -38,7 +38,8 @@ def test_every_criterion_says_why_and_names_a_known_metric(name: str) -> None:
 def test_phase_2_has_the_numbers_of_the_specification() -> None:
     plan = find_plan("phase2")
     by_name = {c.name: c for c in plan.criteria}
-    assert (plan.entry.notional_min, plan.products[0].max_notional, plan.risk.daily_loss_max) == (25, 100, 100)
+    assert (plan.entry.notional_min, plan.risk.daily_loss_max) == (25, 100)
+    assert 25 < plan.entry.notional_max <= 100  # each order; the product's cap is for all that rest at once
     assert (plan.policy.auto_cancel_s, plan.policy.is_entry_post_only) == (30, True)
     assert (plan.sizing.impact_bps_max, plan.risk.pre_funding_quiet_s, plan.risk.stale_after_s) == (10, 1800, 10)
     assert (by_name["clock_offset_s"].warn_above, by_name["clock_offset_s"].limit) == (2, 5)
