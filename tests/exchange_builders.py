@@ -12,6 +12,7 @@ from trading_core.orders import Side
 
 START_NS = 1_795_230_000 * NS  # Saturday 2026-11-21 03:00 UTC
 ME, OTHER = "default", "other"
+TICK = Decimal("0.01")  # of BTC-USD
 
 
 def make_exchange(**changes: object) -> LocalExchange:
@@ -50,3 +51,8 @@ def touch(exchange: LocalExchange, product_id: str = "BTC-USD") -> tuple[Decimal
 def wait(exchange: LocalExchange, seconds: float) -> None:
     """Let venue time pass."""
     exchange.advance(exchange.now_ns + int(seconds * NS))
+
+
+def available(exchange: LocalExchange, currency: str, account_id: str = ME) -> Decimal:
+    """Return what the account may spend of a currency."""
+    return next(b.available for b in exchange.balances(account_id) if b.currency == currency)

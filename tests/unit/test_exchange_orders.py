@@ -6,13 +6,11 @@ from decimal import Decimal
 
 import pytest
 
+from tests.exchange_builders import ME, OTHER, START_NS, TICK, available, make_exchange, make_order, place, touch
 from trading_core.clock import NS
-from trading_core.local_exchange.config import AccountConfig, ExchangeConfig
-from trading_core.local_exchange.exchange import LocalExchange
+from trading_core.local_exchange.config import AccountConfig
 from trading_core.local_exchange.model import (
-    ExchangeOrder,
     FillMade,
-    NewOrder,
     OrderChanged,
     OrderConfig,
     Refusal,
@@ -21,43 +19,6 @@ from trading_core.local_exchange.model import (
     WireStatus,
 )
 from trading_core.orders import Liquidity, Side
-
-START_NS = 1_795_230_000 * NS
-ME, OTHER = "default", "other"
-TICK = Decimal("0.01")
-
-
-def make_exchange(**changes: object) -> LocalExchange:
-    accounts = [AccountConfig(account_id=ME), AccountConfig(account_id=OTHER)]
-    defaults = {"start_ns": START_NS, "start_minute": 600, "accounts": accounts}
-    return LocalExchange(ExchangeConfig.model_validate(defaults | changes))
-
-
-def make_order(n: int = 1, **changes: object) -> NewOrder:
-    defaults: dict[str, object] = {
-        "client_order_id": f"order-{n}",
-        "product_id": "BTC-USD",
-        "side": Side.BUY,
-        "config": OrderConfig.LIMIT_GTC,
-    }
-    if "quote_size" not in changes:
-        defaults["base_size"] = Decimal("0.001")
-    return NewOrder(**(defaults | changes))  # type: ignore[arg-type]
-
-
-def place(exchange: LocalExchange, request: NewOrder, account_id: str = ME) -> ExchangeOrder:
-    answer = exchange.create_order(account_id, request)
-    assert isinstance(answer, ExchangeOrder), answer
-    return answer
-
-
-def touch(exchange: LocalExchange, product_id: str = "BTC-USD") -> tuple[Decimal, Decimal]:
-    book = exchange.book(product_id, 1)
-    return book.bids[0][0], book.asks[0][0]
-
-
-def available(exchange: LocalExchange, currency: str, account_id: str = ME) -> Decimal:
-    return next(b.available for b in exchange.balances(account_id) if b.currency == currency)
 
 
 def test_a_passive_limit_order_rests_and_holds_value_and_the_dearer_fee() -> None:
