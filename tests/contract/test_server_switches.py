@@ -111,16 +111,17 @@ def test_messages_can_be_counted_by_address() -> None:
 
 def test_served_venue_speaks_tls_with_an_authority_of_its_own(tmp_path: Path) -> None:
     with running_venue(is_manual=True, tls_folder=tmp_path) as venue:
-        session = requests.Session()
-        session.trust_env = False  # REQUESTS_CA_BUNDLE of the environment would win
-        session.verify = str(tmp_path / "ca.pem")
-        answer = session.get(f"https://{venue.ready.rest_host}{BASE}/time", timeout=10)
-        with pytest.raises(requests.exceptions.SSLError):
-            requests.Session().get(f"https://{venue.ready.rest_host}{BASE}/time", timeout=10)
+        url = f"https://{venue.ready.rest_host}{BASE}/time"
+        with requests.Session() as session:
+            session.trust_env = False  # REQUESTS_CA_BUNDLE of the environment would win
+            session.verify = str(tmp_path / "ca.pem")
+            answer = session.get(url, timeout=30)
+        with requests.Session() as stranger, pytest.raises(requests.exceptions.SSLError):
+            stranger.get(url, timeout=30)
         context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
-        with connect(venue.ready.ws_url, ssl=context) as socket:
+        with connect(venue.ready.ws_url, ssl=context, open_timeout=30) as socket:
             socket.send('{"type":"subscribe","channel":"heartbeats"}')
-            assert json.loads(socket.recv(timeout=5))["channel"] == "subscriptions"
+            assert json.loads(socket.recv(timeout=30))["channel"] == "subscriptions"
     assert body_problems("GET", f"{BASE}/time", answer.status_code, answer.json()) == []
     assert (tmp_path / "server-key.pem").stat().st_mode & 0o077 == 0
 
