@@ -21,7 +21,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT := false
 
 .DEFAULT_GOAL := help
-.PHONY: help rollout simulate test check bench up lock clean
+.PHONY: help rollout simulate test soak check bench up lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=…] [SPEED=10] [DAY=typical] [SEED=1]"
@@ -35,6 +35,9 @@ simulate: $(VENV)/.installed ## the same in process, on a virtual clock: seconds
 
 test: $(VENV)/.installed-dev ## set everything up, then run the tests (PYTEST_ARGS=… for a part of them)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: $(VENV)/.installed-dev ## the long tests: whole days, hundreds of seeds, kills (many minutes)
+	$(BIN)/python -m pytest -m soak --override-ini timeout=3600 $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev ## lint, types and the directions of imports
 	$(BIN)/ruff check .

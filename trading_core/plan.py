@@ -244,6 +244,7 @@ class Rollback(PlanModel):
 
     close_all_after_min: int = 5
     disable_after_min: int = 10
+    heartbeat_lost_s: int = Field(default=30, gt=0)  # machine seconds of silence after which the watchdog takes over
 
 
 class Approvals(PlanModel):
