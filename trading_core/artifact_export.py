@@ -232,6 +232,11 @@ def timeline_row(seq: int, event: ev.AnyEvent) -> TimelineRow | None:
     match event:
         case ev.AlertRaised():
             return _row(seq, event, "alert", event.name, event.severity, event.detail)
+        case ev.AlertCleared():
+            return _row(seq, event, "alert", event.name, "INFO", f"cleared: {event.detail}")
+        case ev.CheckpointReached():
+            words = "at the run's end" if event.late_s < 0 else f"{event.late_s} s after it was due"
+            return _row(seq, event, "checkpoint", f"T+{event.at_h}h", "INFO", words, measurements=event.figures)
         case ev.GuardrailTripped():
             words = f"{event.observed} (limit {event.limit}): {event.state}"
             return _row(seq, event, "guardrail", event.name, "CRITICAL", words)
@@ -251,7 +256,7 @@ def timeline_row(seq: int, event: ev.AnyEvent) -> TimelineRow | None:
             return None
 
 
-Kind = Literal["alert", "guardrail", "state", "stream", "venue_failed", "step"]
+Kind = Literal["alert", "checkpoint", "guardrail", "state", "stream", "venue_failed", "step"]
 
 
 def _row(

@@ -174,11 +174,11 @@ class LiquidityHistory(Artifact):
 
 # ── timeline ────────────────────────────────────────────────────────────────────────────────────
 class TimelineRow(PlanModel):
-    """An alert, a guardrail, a change of state or stream, a failed question, the end of a protocol step."""
+    """An alert, a checkpoint, a guardrail, a change of state or stream, a failed question, the end of a step."""
 
     seq: Seq
     ts: Instant
-    kind: Literal["alert", "guardrail", "state", "stream", "venue_failed", "step"]
+    kind: Literal["alert", "checkpoint", "guardrail", "state", "stream", "venue_failed", "step"]
     name: str
     severity: Literal["INFO", "WARNING", "ERROR", "CRITICAL"]
     detail: str

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import assert_never
 
 from trading_core import events as ev
+from trading_core.alerts import Alerts
 from trading_core.clock import NS
 from trading_core.commands import AskOrder, Decisions, FetchFills, ReadAccount, ReadFeeTier, SaveArtifacts
 from trading_core.desk import Desk
@@ -33,6 +34,7 @@ class Engine:
     def __init__(self, desk: Desk, script: Script | None = None) -> None:
         self.desk = desk
         self.guardrails = Guardrails(desk.plan.guardrails)
+        self.alerts = Alerts(desk.plan)
         self.failures: Counter[str] = Counter()
         self.rejections_in_a_row = 0
         self.unexpected_rejections = 0
@@ -94,7 +96,8 @@ class Engine:
                 self._take_order_event(event)
             case (
                 ev.SignalRaised() | ev.SizedDown() | ev.OrderDenied() | ev.OrderSubmitted() | ev.CancelRequested()
-                | ev.SnapshotTaken() | ev.GuardrailTripped() | ev.GuardrailWatched() | ev.AlertRaised() | ev.StepEnded()
+                | ev.SnapshotTaken() | ev.GuardrailTripped() | ev.GuardrailWatched() | ev.AlertRaised()
+                | ev.AlertCleared() | ev.CheckpointReached() | ev.FiguresTaken() | ev.StepEnded()
             ):
                 pass  # our own records, seen again in a replay
             case _:
@@ -158,6 +161,8 @@ class Engine:
             self._runner.stop()  # what it has not shown stays not shown
         for watched in self.guardrails.watched(self.desk.now_ns):
             self.desk.record(watched)
+        for record in self.alerts.end(self):
+            self.desk.record(record)
         self.desk.leave()
 
     def _account_read(self, event: ev.AccountRead) -> None:
@@ -222,6 +227,8 @@ class Engine:
             desk.record(trip)
             words = f"{trip.observed} (limit {trip.limit}) {trip.detail}".rstrip()
             desk.tighten(trip.state, f"guardrail {trip.name}: {words}")
+        for record in self.alerts.evaluate(self):
+            desk.record(record)
 
     def _roll_hour(self) -> None:
         """Read the fee tier at each full hour: the venue counts the trailing volume again then."""

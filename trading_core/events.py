@@ -285,6 +285,41 @@ class AlertRaised(Event, frozen=True, kw_only=True, tag=True):
     detail: str
 
 
+class AlertCleared(Event, frozen=True, kw_only=True, tag=True):
+    """The figure behind a raised alert is well inside its limit again."""
+
+    name: str
+    severity: str
+    detail: str
+
+
+class CheckpointReached(Event, frozen=True, kw_only=True, tag=True):
+    """A checkpoint of the plan, hours after trading began. `late_s` is negative for one that the run's end brought."""
+
+    at_h: int
+    late_s: Decimal
+    figures: dict[str, Decimal]  # equity, orders so far, e-process, and each watched metric
+
+
+class FiguresTaken(Event, frozen=True, kw_only=True, tag=True):
+    """What people watch, as of one tick. Maps are by product, `watched` by metric; money in quote currency."""
+
+    state: TradingState
+    equity: Notional
+    pnl: Notional
+    day_pnl: Notional
+    margin_utilization: Decimal
+    open_orders: int
+    positions: dict[str, Size]
+    unrealized: dict[str, Notional]
+    marks: dict[str, Price]
+    seen_ns: dict[str, int]  # the last change of each book: the time of the mark, from which its age follows
+    spread_bps: dict[str, Bps]
+    depth_l10: dict[str, Notional]  # over ten levels, the thinner side
+    liquidity: dict[str, Decimal]  # 100: the plan's largest entry would not move the price; 0: it is at the limit
+    watched: dict[str, Decimal]
+
+
 class StepEnded(Event, frozen=True, kw_only=True, tag=True):
     """A step of the stage's protocol ended; `is_shown` tells whether its effect was provoked and seen."""
 
@@ -299,7 +334,8 @@ AnyEvent: TypeAlias = (
     | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
     | ClockTicked | StateChanged | RunEnding | ArtifactsSaved | VenueFailed | SignalRaised | SizedDown | OrderDenied
     | OrderSubmitted
-    | CancelRequested | SnapshotTaken | GuardrailTripped | GuardrailWatched | AlertRaised | StepEnded
+    | CancelRequested | SnapshotTaken | GuardrailTripped | GuardrailWatched | AlertRaised | AlertCleared
+    | CheckpointReached | FiguresTaken | StepEnded
 )
 Tick: TypeAlias = BookChanged | TradePrinted | HeartbeatReceived  # kept in packed blocks, not row by row
 TICKS = (BookChanged, TradePrinted, HeartbeatReceived)  # for isinstance: a union would be built at each call

@@ -132,6 +132,9 @@ GuardrailMetric: TypeAlias = Literal[
 ]
 
 
+AlertMetric: TypeAlias = GuardrailMetric | Literal["spread_bps", "checkpoint_overdue_s"]
+
+
 class Guardrail(PlanModel):
     """A limit that is watched during the stage: any one that trips latches and tightens the state."""
 
@@ -146,7 +149,7 @@ class Threshold(PlanModel):
     """An alert: never a verdict by itself."""
 
     name: str
-    metric: str
+    metric: AlertMetric
     limit: Exact
     severity: Literal["INFO", "WARNING", "ERROR", "CRITICAL"]
 
