@@ -73,7 +73,7 @@ class Engine:
         match event:
             case ev.BookChanged():
                 self.desk.book_changed(event)
-            case ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved():
+            case ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved() | ev.TailRepaired():
                 pass
             case ev.ClockTicked():
                 self._tick()

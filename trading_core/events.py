@@ -172,6 +172,19 @@ class ArtifactsSaved(Event, frozen=True, kw_only=True, tag=True):
     rows: dict[str, int]
 
 
+class TailRepaired(Event, frozen=True, kw_only=True, tag=True):
+    """The end of the stored chain was torn: it goes on behind `last_good_seq`, the rest is in quarantine.
+
+    `set_aside` counts the rows that were moved there, by table; `missing` the events that were counted as stored
+    and are nowhere. `detail` says what was found.
+    """
+
+    last_good_seq: int
+    set_aside: dict[str, int]
+    missing: int
+    detail: str
+
+
 class VenueFailed(Event, frozen=True, kw_only=True, tag=True):
     """A question to the venue failed; `kind` is the error's class name."""
 
@@ -332,8 +345,8 @@ class StepEnded(Event, frozen=True, kw_only=True, tag=True):
 AnyEvent: TypeAlias = (
     BookChanged | TradePrinted | StreamChanged | HeartbeatReceived | OrderAccepted | OrderRejected | OrderLost
     | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
-    | ClockTicked | StateChanged | RunEnding | ArtifactsSaved | VenueFailed | SignalRaised | SizedDown | OrderDenied
-    | OrderSubmitted
+    | ClockTicked | StateChanged | RunEnding | ArtifactsSaved | TailRepaired | VenueFailed | SignalRaised | SizedDown
+    | OrderDenied | OrderSubmitted
     | CancelRequested | SnapshotTaken | GuardrailTripped | GuardrailWatched | AlertRaised | AlertCleared
     | CheckpointReached | FiguresTaken | StepEnded
 )

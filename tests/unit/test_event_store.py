@@ -10,16 +10,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import exc, insert
+from sqlalchemy import insert
 
 from tests.core_builders import T0_NS, make_alert, make_change
 from trading_core.clock import NS
 from trading_core.errors import ConfigurationError, IntegrityError, InvariantBroken, StorageError
 from trading_core.events import ClockTicked, Event, HeartbeatReceived, StreamChanged, StreamState
-from trading_core.storage import database
 from trading_core.storage.chain import Head, first_head
+from trading_core.storage.database import open_reader
 from trading_core.storage.event_reader import EventReader, list_runs
 from trading_core.storage.event_store import BACKLOG_EVENTS_MAX, COMMIT_EVENTS_MAX, EventStore
+from trading_core.storage.location import FILE_NAME, StoreLocation
+from trading_core.storage.tables import meta
 from trading_core.storage.tick_block import BLOCK_SPAN_NS, BLOCK_TICKS_MAX
 
 GENESIS = "phase2 simulated typical seed 1"
@@ -30,7 +32,7 @@ def open_store(root: Path, run_id: str = "r1", genesis: str = GENESIS) -> EventS
 
 
 def file_of(root: Path) -> Path:
-    return root / database.FILE_NAME
+    return root / FILE_NAME
 
 
 def read_all(root: Path, run_id: str = "r1") -> list[Event]:
@@ -86,11 +88,11 @@ def test_a_store_without_durability_does_not_commit_each_order(tmp_path: Path) -
 
 def test_equal_inputs_give_equal_digests_whatever_the_run_is_called(tmp_path: Path) -> None:
     for run_id in ("r1", "r2"):
-        with open_store(tmp_path, run_id) as store:
+        with EventStore.open(tmp_path, run_id, GENESIS, is_durable=False) as store:
             for number in range(1_500):
                 store.append_tick(make_change(number * 7_000_000))
                 if number % 100 == 0:
-                    store.append(make_alert(number), "input", durable=number % 300 == 0 and run_id == "r1")
+                    store.append(make_alert(number), "input", durable=number % 300 == 0)
     first, second = list_runs(tmp_path)
     assert (first.run_id, second.run_id) == ("r1", "r2")
     assert first.hash == second.hash
@@ -112,14 +114,36 @@ def test_ticks_come_back_and_are_covered_by_the_chain(tmp_path: Path) -> None:
 
 
 def test_a_quiet_market_cuts_blocks_by_venue_time(tmp_path: Path) -> None:
-    with open_store(tmp_path) as store:
+    with EventStore.open(tmp_path, "r1", GENESIS, is_durable=False) as store:
         store.append_tick(make_change(0))
         store.append_tick(make_change(BLOCK_SPAN_NS - 1))
-        store.append(make_alert(1), "input", durable=True)
-        assert store.head().seq == 1
+        store.append(make_alert(1), "input")
         store.append_tick(make_change(BLOCK_SPAN_NS))
-        store.append(make_alert(2), "input", durable=True)
-        assert store.head().seq == 3
+        store.append(make_alert(2), "input")
+    with EventReader(tmp_path, "r1") as reader:
+        assert [s.seq for s in reader.events()] == [1, 3]
+
+
+def test_nothing_is_on_disk_before_a_tick_that_came_before_it(tmp_path: Path) -> None:
+    with EventStore.open(tmp_path, "r1", GENESIS, is_durable=False) as store:
+        for number in range(3):
+            store.append(make_alert(number), "input")
+        store.append_tick(make_change(0))
+        for number in range(COMMIT_EVENTS_MAX):
+            store.append(make_alert(number), "input")
+        assert store.head().seq == 3  # what follows waits for the tick's block
+        store.append_tick(make_change(BLOCK_SPAN_NS))
+        assert store.head().seq == 3 + COMMIT_EVENTS_MAX + 1
+
+
+def test_a_durable_append_takes_the_open_block_of_ticks_with_it(tmp_path: Path) -> None:
+    fed = [make_change(0), make_change(1), make_alert(1)]
+    with open_store(tmp_path) as store, EventReader(tmp_path, "r1") as reader:
+        store.append_tick(make_change(0))
+        store.append_tick(make_change(1))
+        store.append(make_alert(1), "input", durable=True)
+        assert list(reader.inputs()) == fed
+        assert reader.verify().seq == 2
 
 
 def test_the_inputs_come_back_in_the_order_of_the_run(tmp_path: Path) -> None:
@@ -283,7 +307,7 @@ def test_a_store_of_another_schema_version_is_refused(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file_of(tmp_path))) as other, other:
         other.execute("UPDATE meta SET value = '99'")
     for opener in (open_store, lambda root: EventReader(root, "r1")):
-        with pytest.raises(StorageError, match=r"schema version 99 \(this build knows 1\)"):
+        with pytest.raises(StorageError, match=r"schema version 99 \(this build knows 2\): use the newer build"):
             opener(tmp_path)
 
 
@@ -297,10 +321,10 @@ def test_a_missing_store_and_an_unknown_run_are_said(tmp_path: Path) -> None:
 
 def test_readers_cannot_write(tmp_path: Path) -> None:
     open_store(tmp_path).close()
-    engine = database.open_reader(file_of(tmp_path))
-    with pytest.raises(exc.OperationalError, match="readonly"), engine.begin() as connection:
-        connection.execute(insert(database.meta).values(name="x", value="y"))
-    engine.dispose()
+    database = open_reader(StoreLocation(root=tmp_path))
+    with pytest.raises(StorageError, match="readonly"), database.reading() as connection:
+        connection.execute(insert(meta).values(name="x", value="y"))
+    database.close()
 
 
 def test_other_inputs_keep_their_types(tmp_path: Path) -> None:

@@ -1,127 +1,165 @@
-"""The tables of the event store, and how its database is opened. Portable SQL; embedded SQLite by default."""
+"""How the event store's database is opened: an embedded SQLite file by default, or a PostgreSQL server."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
-from sqlalchemy import (
-    URL,
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    Engine,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    create_engine,
-    event,
-    exc,
-    insert,
-    select,
-)
+from sqlalchemy import URL, Connection, Engine, Table, create_engine, event, exc, insert, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from trading_core.errors import IntegrityError, StorageError
+from trading_core.storage.location import StoreLocation
+from trading_core.storage.lock import exclusive
+from trading_core.storage.schema import bring_up_to_date, require_version
 
-FILE_NAME = "events.sqlite3"
-SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 5.0
+CONNECT_TIMEOUT_S = 5
+ANSWER_TIMEOUT_S = 15  # a statement that takes longer counts as failed: nobody may wait for it with an order in hand
+# One number for the lock that makers of the schema take on a server; any constant will do.
+SCHEMA_LOCK = 0x6772_6E6C
 
-metadata = MetaData()
-meta = Table("meta", metadata, Column("name", String, primary_key=True), Column("value", String, nullable=False))
-heads = Table(
-    "heads",
-    metadata,
-    Column("run_id", String, primary_key=True),
-    Column("genesis", String, nullable=False),
-    Column("seq", BigInteger, nullable=False),
-    Column("hash", String(64), nullable=False),
-    # A second writer takes a higher epoch; the first one's commits then match no row.
-    Column("epoch", Integer, nullable=False),
-    Column("is_sealed", Boolean, nullable=False),
-)
-events = Table(
-    "events",
-    metadata,
-    Column("run_id", String, primary_key=True),
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("ts_ns", BigInteger, nullable=False),
-    Column("kind", String(8), nullable=False),
-    Column("type", String(32), nullable=False),
-    Column("payload", LargeBinary, nullable=False),
-    Column("hash", String(64), nullable=False),
-    sqlite_with_rowid=False,
-)
-blocks = Table(
-    "blocks",
-    metadata,
-    Column("run_id", String, primary_key=True),
-    Column("seq", BigInteger, primary_key=True, autoincrement=False),
-    Column("n", Integer, nullable=False),
-    Column("ts_min_ns", BigInteger, nullable=False),
-    Column("ts_max_ns", BigInteger, nullable=False),
-    Column("codec", String(16), nullable=False),
-    Column("data", LargeBinary, nullable=False),
-)
+
+class Database:
+    """An opened event store. Every access is one short transaction; what fails is a StorageError."""
+
+    def __init__(
+        self, location: StoreLocation, engine: Engine, busy_timeout_s: float, *, is_read_only: bool = False
+    ) -> None:
+        self.location = location
+        self.engine = engine
+        self._busy_timeout_s = busy_timeout_s
+        self._needs_lock = not location.is_server and not is_read_only  # a server locks the rows itself
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection for a short read."""
+        with storage_errors(self.location), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Give a connection whose transaction commits at the end; of a file, as its only writer."""
+        with self._alone(), storage_errors(self.location), self.engine.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close the connections. May be called twice."""
+        # Closing the last writer checkpoints SQLite's write-ahead log: that, too, is done by one at a time.
+        with self._alone(), storage_errors(self.location):
+            self.engine.dispose()
+
+    def _alone(self) -> AbstractContextManager[None]:
+        if not self._needs_lock:
+            return nullcontext()
+        # SQLite before 3.51.3 may corrupt a file that two connections write or checkpoint at once.
+        return exclusive(self.location.path.with_suffix(".lock"), self._busy_timeout_s)
+
+
+def open_writer(location: StoreLocation, *, is_durable: bool, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Database:
+    """Return a database that may be written; makes the tables on first use and migrates those of an older build.
+
+    With `is_durable` a commit returns once the disk has it; without, a power cut may lose the last commits.
+    """
+    if not location.is_server:
+        _make_folder(location)
+    engine = _engine(location, busy_timeout_s)
+    _set_up(engine, location, _writer_settings(location, busy_timeout_s, is_durable=is_durable))
+    database = Database(location, engine, busy_timeout_s)
+    with database.writing() as connection:
+        if location.is_server:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": SCHEMA_LOCK})
+        bring_up_to_date(connection, str(location))
+    return database
+
+
+def open_reader(location: StoreLocation) -> Database:
+    """Return a database that cannot be written; raises StorageError if there is no store or it is an older build's."""
+    if not location.is_server and not location.path.is_file():
+        raise StorageError(f"there is no event store at {location}: check EVENT_STORE_ROOT")
+    engine = _engine(location, BUSY_TIMEOUT_S, is_read_only=True)
+    if location.is_server:
+        _set_up(engine, location, ["SET default_transaction_read_only = on"])
+    database = Database(location, engine, BUSY_TIMEOUT_S, is_read_only=True)
+    with database.reading() as connection:
+        require_version(connection, str(location))
+    return database
+
+
+def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    """Insert the rows, all of one table, none or many."""
+    if rows:
+        connection.execute(insert(table), rows)
 
 
 @contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(location: StoreLocation) -> Iterator[None]:
     """Translate the database's exceptions: damage to IntegrityError, all else to StorageError."""
     try:
         yield
     except exc.DBAPIError as e:
-        cause = str(e.orig)
+        cause = str(e.orig).strip()
         if "malformed" in cause or "not a database" in cause:
-            raise IntegrityError(f"event store {path} is damaged ({cause}): restore it, do not go on") from e
+            raise IntegrityError(f"event store {location} is damaged ({cause}): restore it, do not go on") from e
         if "full" in cause or "disk I/O" in cause:
-            raise StorageError(f"event store {path} cannot be written ({cause}): free disk space and rerun") from e
+            raise StorageError(f"event store {location} cannot be written ({cause}): free disk space and rerun") from e
         if "locked" in cause:
-            raise StorageError(f"event store {path} is locked by another process ({cause}): end it") from e
-        raise StorageError(f"event store {path} failed: {cause}") from e
+            raise StorageError(f"event store {location} is locked by another process ({cause}): end it") from e
+        raise StorageError(f"event store {location} failed: {cause}") from e
+    except exc.SQLAlchemyError as e:
+        raise StorageError(f"event store {location} failed: {e}") from e
 
 
-def open_writer(path: Path, *, is_durable: bool, busy_timeout_s: float) -> Engine:
-    """Return an engine that may write; makes the tables on first use.
+def _make_folder(location: StoreLocation) -> None:
+    try:
+        location.root.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise StorageError(f"event store folder {location.root} cannot be made: {e.strerror}") from e
 
-    With `is_durable` a commit returns once the disk has it; without, a power cut may lose the last commits.
-    """
-    engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"timeout": busy_timeout_s})
 
+def _engine(location: StoreLocation, busy_timeout_s: float, *, is_read_only: bool = False) -> Engine:
+    if location.is_server:
+        connect_args = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": ANSWER_TIMEOUT_S * 1000}
+        # A connection that was lost while it was idle is replaced; one lost in a transaction fails that one.
+        return create_engine(location.connect_url(os.environ), connect_args=connect_args, pool_pre_ping=is_read_only)
+    if is_read_only:
+        url = URL.create("sqlite", database=f"file:{location.path}", query={"mode": "ro", "uri": "true"})
+        return create_engine(url, connect_args={"timeout": busy_timeout_s})
+    engine = create_engine(
+        URL.create("sqlite", database=str(location.path)), connect_args={"timeout": busy_timeout_s}
+    )
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # Said by us, because Python's driver leaves changes of the schema outside of its transactions.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _writer_settings(location: StoreLocation, busy_timeout_s: float, *, is_durable: bool) -> list[str]:
+    if location.is_server:
+        return [
+            f"SET synchronous_commit = {'on' if is_durable else 'off'}",
+            f"SET lock_timeout = {int(busy_timeout_s * 1000)}",
+            f"SET statement_timeout = {ANSWER_TIMEOUT_S * 1000}",
+            # A writer that stands still must not hold its row for ever: its successor waits for it.
+            f"SET idle_in_transaction_session_timeout = {ANSWER_TIMEOUT_S * 1000}",
+        ]
+    return ["PRAGMA journal_mode=WAL", f"PRAGMA synchronous={'FULL' if is_durable else 'OFF'}"]
+
+
+def _set_up(engine: Engine, location: StoreLocation, statements: list[str]) -> None:
     @event.listens_for(engine, "connect")
-    def set_pragmas(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+    def run(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        if not location.is_server:
+            connection.isolation_level = None  # transactions begin and end where SQLAlchemy says
         cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute(f"PRAGMA synchronous={'FULL' if is_durable else 'OFF'}")
+        for statement in statements:
+            cursor.execute(statement)
         cursor.close()
-
-    with storage_errors(path), engine.begin() as connection:
-        metadata.create_all(connection)
-        if connection.execute(select(meta.c.value)).first() is None:
-            connection.execute(insert(meta).values(name="schema_version", value=str(SCHEMA_VERSION)))
-        require_schema(connection, path)
-    return engine
-
-
-def open_reader(path: Path) -> Engine:
-    """Return an engine that cannot write; raises StorageError if there is no store."""
-    if not path.is_file():
-        raise StorageError(f"there is no event store at {path}: check EVENT_STORE_ROOT")
-    url = URL.create("sqlite", database=f"file:{path}", query={"mode": "ro", "uri": "true"})
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
-    with storage_errors(path), engine.connect() as connection:
-        require_schema(connection, path)
-    return engine
-
-
-def require_schema(connection: Connection, path: Path) -> None:
-    """Raise StorageError unless the store has the schema version that this build knows."""
-    version = connection.execute(select(meta.c.value).where(meta.c.name == "schema_version")).scalar()
-    if version != str(SCHEMA_VERSION):
-        raise StorageError(f"event store {path} has schema version {version} (this build knows {SCHEMA_VERSION})")
+        if location.is_server:
+            connection.commit()

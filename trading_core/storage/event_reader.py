@@ -7,25 +7,22 @@ from collections.abc import Collection, Iterator
 from heapq import merge
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import msgspec
-from sqlalchemy import ColumnElement, Engine, Row, Table, select
+from sqlalchemy import ColumnElement, select
 
 from trading_core.errors import IntegrityError, StorageError
-from trading_core.events import AnyEvent, Tick, decode
-from trading_core.storage import database
-from trading_core.storage.chain import Head, first_head, next_hash
-from trading_core.storage.database import blocks, events, heads, storage_errors
+from trading_core.events import AnyEvent, Tick
+from trading_core.storage.chain import Head
+from trading_core.storage.database import open_reader
 from trading_core.storage.event_store import Kind
-from trading_core.storage.tick_block import PlacedTick, TicksStored, block_sha256, unpack
-
-PAGE_ROWS = 2_000  # a held read transaction would let the write-ahead log grow
-BLOCKS_PER_PAGE = 20
+from trading_core.storage.location import StoreLocation, located
+from trading_core.storage.tables import blocks, events, heads
+from trading_core.storage.tick_block import PlacedTick, unpack
+from trading_core.storage.verify import BLOCKS_PER_PAGE, PAGE_ROWS, Top, decoded, read_rows, read_top, walk
 
 INPUTS: tuple[Kind, ...] = ("input",)
-
-_block_decoder = msgspec.json.Decoder(TicksStored)
 
 
 class StoredEvent(NamedTuple):
@@ -48,27 +45,26 @@ class RunHead(msgspec.Struct, frozen=True, kw_only=True):
     is_sealed: bool
 
 
-def list_runs(root: Path) -> list[RunHead]:
+def list_runs(where: StoreLocation | Path) -> list[RunHead]:
     """Return the runs of the store, by run id."""
-    path = root / database.FILE_NAME
-    engine = database.open_reader(path)
+    wanted = [heads.c[name] for name in RunHead.__struct_fields__]
+    database = open_reader(located(where))
     try:
-        with storage_errors(path), engine.connect() as connection:
-            rows = connection.execute(select(heads).order_by(heads.c.run_id)).all()
+        with database.reading() as connection:
+            rows = connection.execute(select(*wanted).order_by(heads.c.run_id)).all()
     finally:
-        engine.dispose()
+        database.close()
     return [RunHead(**row._mapping) for row in rows]
 
 
 class EventReader:
     """Reads one run while it is written or later. Raises StorageError if the store does not know the run."""
 
-    def __init__(self, root: Path, run_id: str) -> None:
-        self.path = root / database.FILE_NAME
+    def __init__(self, where: StoreLocation | Path, run_id: str) -> None:
         self.run_id = run_id
-        self._engine: Engine = database.open_reader(self.path)
+        self._database = open_reader(located(where))
         try:
-            self._head_row()
+            self._top()
         except StorageError:
             self.close()
             raise
@@ -80,8 +76,8 @@ class EventReader:
         wanted: list[ColumnElement[bool]] = [events.c.kind.in_(list(kinds))]
         if types:
             wanted.append(events.c.type.in_(list(types)))
-        for row in self._rows(events, PAGE_ROWS, after, *wanted):
-            event = _decoded(row.payload, row.seq)
+        for row in read_rows(self._database, events, self.run_id, PAGE_ROWS, after, *wanted):
+            event = decoded(row.payload, row.seq)
             yield StoredEvent(row.seq, event.ts_ns, row.kind, event)
 
     def ticks(self, product_id: str | None = None) -> Iterator[Tick]:
@@ -100,8 +96,7 @@ class EventReader:
 
     def head(self) -> Head:
         """Return the last committed link."""
-        row = self._head_row()
-        return Head(row.seq, row.hash)
+        return self._top().head
 
     def digest(self) -> str:
         """Return the hash over all events and ticks: equal runs have equal digests."""
@@ -113,22 +108,14 @@ class EventReader:
         Raises IntegrityError that names the first seq that does not verify. The anchor is a head that was kept
         outside of the store: the chain must still pass through it.
         """
-        top = self._head_row()
-        link = first_head(top.genesis)
-        if anchor is not None and anchor.seq > top.seq:
-            raise self._broken(top.seq, f"the chain ends here, but was anchored at {anchor.seq}")
-        for row in self._rows(events, PAGE_ROWS, 0, events.c.seq <= top.seq):
-            link = self._checked(link, row)
-            if anchor is not None and link.seq == anchor.seq and link != anchor:
-                raise self._broken(link.seq, "its hash is not the anchored one: the chain was rewritten")
-        if link != Head(top.seq, top.hash):
-            raise self._broken(link.seq + 1, f"the head is event {top.seq}, the rows end at {link.seq}: torn tail")
-        self._verify_blocks(top.seq)
-        return link
+        found = walk(self._database, self.run_id, self._top(), anchor)
+        if found.broken is not None:
+            raise self._broken(found.broken.seq, found.broken.why)
+        return found.good
 
     def close(self) -> None:
         """Close the connections. May be called twice."""
-        self._engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -138,78 +125,18 @@ class EventReader:
     ) -> None:
         self.close()
 
-    def _checked(self, before: Head, row: Row[Any]) -> Head:
-        if row.seq != before.seq + 1:
-            raise self._broken(before.seq + 1, "it is missing")
-        if not isinstance(row.payload, bytes):
-            raise self._broken(row.seq, "its payload is not what was written")
-        if row.hash != next_hash(before.hash, row.kind, row.payload):
-            raise self._broken(row.seq, "its hash does not match its payload")
-        stored = _decoded_block(row) if row.kind == "block" else _decoded(row.payload, row.seq)
-        if (type(stored).__name__, stored.ts_ns) != (row.type, row.ts_ns):
-            raise self._broken(row.seq, "its columns do not match its payload")
-        return Head(row.seq, row.hash)
-
-    def _verify_blocks(self, last_seq: int) -> None:
-        chained = {
-            row.seq: _decoded_block(row)
-            for row in self._rows(events, PAGE_ROWS, 0, events.c.seq <= last_seq, events.c.kind == "block")
-        }
-        for row in self._rows(blocks, BLOCKS_PER_PAGE, 0, blocks.c.seq <= last_seq):
-            stored = chained.pop(row.seq, None)
-            if stored is None:
-                raise self._broken(row.seq, "its block is not in the chain")
-            try:
-                is_whole = block_sha256(row.data) == stored.sha256
-            except zlib.error:
-                is_whole = False
-            if not is_whole:
-                raise self._broken(row.seq, "its block does not match its sha256")
-        for seq in chained:
-            raise self._broken(seq, "its block is missing")
-
     def _placed_ticks(self) -> Iterator[PlacedTick]:
-        for row in self._rows(blocks, BLOCKS_PER_PAGE, 0):
+        for row in read_rows(self._database, blocks, self.run_id, BLOCKS_PER_PAGE, 0):
             try:
                 yield from unpack(row.data)
             except (zlib.error, ValueError) as e:
                 raise self._broken(row.seq, f"its block cannot be read: {e}") from e
 
-    def _rows(self, table: Table, page: int, after: int, *wanted: ColumnElement[bool]) -> Iterator[Row[Any]]:
-        while True:
-            query = (
-                select(table)
-                .where(table.c.run_id == self.run_id, table.c.seq > after, *wanted)
-                .order_by(table.c.seq)
-                .limit(page)
-            )
-            with storage_errors(self.path), self._engine.connect() as connection:
-                rows = connection.execute(query).all()
-            yield from rows
-            if len(rows) < page:
-                return
-            after = rows[-1].seq
-
-    def _head_row(self) -> Row[Any]:
-        with storage_errors(self.path), self._engine.connect() as connection:
-            row = connection.execute(select(heads).where(heads.c.run_id == self.run_id)).first()
-        if row is None:
-            raise StorageError(f"event store {self.path} has no run {self.run_id}: list the runs")
-        return row
+    def _top(self) -> Top:
+        top = read_top(self._database, self.run_id)
+        if top is None:
+            raise StorageError(f"event store {self._database.location} has no run {self.run_id}: list the runs")
+        return top
 
     def _broken(self, seq: int, why: str) -> IntegrityError:
         return IntegrityError(f"run {self.run_id}, event {seq}: {why}")
-
-
-def _decoded(payload: bytes, seq: int) -> AnyEvent:
-    try:
-        return decode(payload)
-    except msgspec.DecodeError as e:
-        raise IntegrityError(f"event {seq} cannot be decoded: {e}") from e
-
-
-def _decoded_block(row: Row[Any]) -> TicksStored:
-    try:
-        return _block_decoder.decode(row.payload)
-    except msgspec.DecodeError as e:
-        raise IntegrityError(f"event {row.seq} cannot be decoded: {e}") from e

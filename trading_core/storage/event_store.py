@@ -2,26 +2,28 @@
 
 Commits happen on the caller's thread: at a durable append, after COMMIT_EVENTS_MAX events, or COMMIT_AFTER_S after
 the first event that waits. So a failure is seen by the one who must stop trading, at the moment it happens.
+
+What is committed is always how the run began, in its order and without a hole: no event is committed before a tick
+that came before it. So whenever a process ends, its stored inputs make a fresh engine decide what the records say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TypeAlias
 
 import msgspec
-from sqlalchemy import Connection, Engine, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from trading_core.clock import NS, SystemClock
-from trading_core.errors import ConfigurationError, IntegrityError, InvariantBroken, StorageError
+from trading_core.errors import ConfigurationError, InvariantBroken, StorageError
 from trading_core.events import Event, Tick, encode
-from trading_core.storage import database
 from trading_core.storage.chain import Head, first_head, next_hash
-from trading_core.storage.database import blocks, events, heads, storage_errors
-from trading_core.storage.lock import exclusive
+from trading_core.storage.database import BUSY_TIMEOUT_S, Database, insert_rows, open_writer
+from trading_core.storage.location import StoreLocation, located
+from trading_core.storage.tables import blocks, events, heads
+from trading_core.storage.tail import whole_head
 from trading_core.storage.tick_block import CODEC, OpenBlock
 
 Kind: TypeAlias = Literal["input", "record"]
@@ -42,58 +44,60 @@ class EventStore:
     beyond BACKLOG_EVENTS_MAX is not taken.
     """
 
-    def __init__(self, path: Path, run_id: str, engine: Engine, head: Head, epoch: int, options: _Options) -> None:
-        self.path = path
+    def __init__(self, database: Database, run_id: str, head: Head, epoch: int, *, is_durable: bool) -> None:
         self.run_id = run_id
-        self._engine = engine
-        self._connection = engine.connect()
+        self._database = database
         self._committed = self._chained = head
         self._epoch = epoch
-        self._options = options
+        self._is_durable = is_durable
         self._block = OpenBlock()
         self._events: list[dict[str, Any]] = []
         self._blocks: list[dict[str, Any]] = []
         self._waits_since_ns = 0
         self._has_failed = False
+        self._is_open = True
         self._closed_because = ""
 
     @classmethod
     def open(
         cls,
-        root: Path,
+        where: StoreLocation | Path,
         run_id: str,
         genesis: str,
         *,
         is_durable: bool = True,
-        busy_timeout_s: float = database.BUSY_TIMEOUT_S,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
     ) -> EventStore:
         """Open the run's chain for writing, or go on with it; whoever wrote it before is fenced off.
 
-        The genesis says what the chain is about, without the run id: two simulated runs with equal inputs then
-        have equal digests. `is_durable=False` is for the simulated venue, where a crash loses nothing of value.
+        A chain that goes on is verified first: a torn tail is set aside and said (TailRepaired), other damage is an
+        IntegrityError. The genesis says what the chain is about, without the run id: two simulated runs with equal
+        inputs then have equal digests. `is_durable=False` is for the simulated venue, where a crash loses nothing
+        of value.
         """
-        path = root / database.FILE_NAME
-        options = _Options(is_durable=is_durable, busy_timeout_s=busy_timeout_s)
+        database = open_writer(located(where), is_durable=is_durable, busy_timeout_s=busy_timeout_s)
         try:
-            root.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise StorageError(f"event store folder {root} cannot be made: {e.strerror}") from e
-        with exclusive(_lock_path(path), busy_timeout_s), storage_errors(path):
-            engine = database.open_writer(path, is_durable=is_durable, busy_timeout_s=busy_timeout_s)
-            with engine.begin() as connection:
-                head, epoch = _take_over(connection, run_id, genesis)
-            return cls(path, run_id, engine, head, epoch, options)
+            with database.writing() as connection:
+                epoch = _take_over(connection, run_id, genesis)
+            head = whole_head(database, run_id, epoch)
+        except BaseException:
+            database.close()
+            raise
+        return cls(database, run_id, head, epoch, is_durable=is_durable)
 
     def append(self, event: Event, kind: str, durable: bool = False) -> int:
-        """Append an event, an "input" or a "record", and return its seq; with `durable`, once the disk has it.
+        """Append an event, an "input" or a "record", and return its seq.
 
-        Raises StorageError if the store cannot be written: then no order may leave.
+        With `durable` it returns once the disk has the event and everything that came before it, ticks too. Raises
+        StorageError if the store cannot be written: then no order may leave.
         """
         if kind not in KINDS:
             raise InvariantBroken(f"an event is an input or a record, kind was {kind!r}")
         self._require_room()
+        if durable:
+            self._cut_block()
         seq = self._chain(kind, type(event).__name__, event.ts_ns, encode(event))
-        if durable and self._options.is_durable:
+        if durable and self._is_durable:
             self._commit()
         else:
             self._commit_if_due()
@@ -122,25 +126,26 @@ class EventStore:
     @property
     def is_durable(self) -> bool:
         """Tell whether what was appended durably survives a crash of the machine."""
-        return self._options.is_durable
+        return self._is_durable
 
     def seal(self) -> None:
         """Flush and end the chain for good: nobody may append to the run any more."""
         self.flush()
-        with self._transaction():
-            self._advance(self._committed, is_sealed=True)
+        with self._database.writing() as connection:
+            self._advance(connection, self._committed, is_sealed=True)
         self._closed_because = f"run {self.run_id} is sealed"
 
     def close(self) -> None:
         """Flush and close; may be called twice. Raises StorageError if the last events cannot be written."""
-        if not self._engine_is_open:
+        if not self._is_open:
             return
         try:
             if not self._closed_because:
                 self.flush()
         finally:
             self._closed_because = self._closed_because or f"the event store of run {self.run_id} is closed"
-            self._dispose()
+            self._is_open = False
+            self._database.close()
 
     def __enter__(self) -> Self:
         return self
@@ -149,16 +154,6 @@ class EventStore:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    @property
-    def _engine_is_open(self) -> bool:
-        return not self._connection.closed
-
-    def _dispose(self) -> None:
-        # Closing the last connection checkpoints the write-ahead log: that, too, is done by one at a time.
-        with exclusive(_lock_path(self.path), self._options.busy_timeout_s), storage_errors(self.path):
-            self._connection.close()
-            self._engine.dispose()
 
     def _require_open(self) -> None:
         if self._closed_because:
@@ -170,7 +165,7 @@ class EventStore:
             self._commit_if_due()
         if len(self._events) >= BACKLOG_EVENTS_MAX:
             waiting = f"{len(self._events)} events wait in memory (limit {BACKLOG_EVENTS_MAX})"
-            raise StorageError(f"{waiting} and {self.path} cannot be written: stop and free disk space")
+            raise StorageError(f"{waiting} and {self._database.location} cannot be written: stop and free disk space")
 
     def _chain(self, kind: str, type_name: str, ts_ns: int, payload: bytes) -> int:
         if not self._events:
@@ -200,31 +195,56 @@ class EventStore:
             self._commit()
 
     def _commit(self) -> None:
-        if not self._events:
+        """Commit what makes a whole beginning of the run: all of it, or up to the first tick of the open block."""
+        if self._is_durable:
+            # Runs on a real clock have no equal: where their blocks are cut may depend on it.
+            self._cut_block()
+        if not self._ready():
             return
+        was_in_doubt, self._has_failed = self._has_failed, True
         # After a failure the next try is one waiting time away, or at the next durable append.
-        self._has_failed, self._waits_since_ns = True, _stopwatch_ns()
-        with self._transaction():
-            # The head first: it takes the write lock, and shows at once whether we are fenced off.
-            self._advance(self._chained, is_sealed=False)
-            self._connection.execute(insert(events), self._events)
-            if self._blocks:
-                self._connection.execute(insert(blocks), self._blocks)
-        self._committed = self._chained
-        self._events, self._blocks = [], []
+        self._waits_since_ns = _stopwatch_ns()
+        with self._database.writing() as connection:
+            if was_in_doubt:
+                self._settle(connection)
+            if ready := self._ready():
+                head = Head(self._events[ready - 1]["seq"], self._events[ready - 1]["hash"])
+                # The head first: it takes the write lock, and shows at once whether we are fenced off.
+                self._advance(connection, head, is_sealed=False)
+                insert_rows(connection, events, self._events[:ready])
+                insert_rows(connection, blocks, self._blocks)
+        if ready:
+            self._forget(ready)
         self._has_failed = False
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        lock = exclusive(_lock_path(self.path), self._options.busy_timeout_s)
-        with lock, storage_errors(self.path), self._connection.begin():
-            yield
+    def _ready(self) -> int:
+        """Return how many of the waiting events may be committed."""
+        if not len(self._block):
+            return len(self._events)
+        return self._block.after_seq - self._committed.seq
 
-    def _advance(self, head: Head, *, is_sealed: bool) -> None:
+    def _settle(self, connection: Connection) -> None:
+        """Find out about a commit whose answer was lost: what the store has is not written again."""
+        row = connection.execute(
+            select(heads.c.seq, heads.c.hash, heads.c.epoch).where(heads.c.run_id == self.run_id)
+        ).one()
+        count = row.seq - self._committed.seq
+        is_ours = row.epoch == self._epoch and 0 < count <= len(self._events)
+        if is_ours and self._events[count - 1]["hash"] == row.hash:
+            self._forget(count)
+
+    def _forget(self, count: int) -> None:
+        """Drop the first waiting events: the store has them."""
+        last = self._events[count - 1]
+        self._committed = Head(last["seq"], last["hash"])
+        del self._events[:count]
+        self._blocks = [block for block in self._blocks if block["seq"] > self._committed.seq]
+
+    def _advance(self, connection: Connection, head: Head, *, is_sealed: bool) -> None:
         mine = (heads.c.run_id == self.run_id, heads.c.seq == self._committed.seq, heads.c.epoch == self._epoch)
-        moved = self._connection.execute(
+        moved = connection.execute(
             update(heads).where(*mine, heads.c.is_sealed.is_(False)).values(
-                seq=head.seq, hash=head.hash, is_sealed=is_sealed
+                seq=head.seq, hash=head.hash, is_sealed=is_sealed, tail_seq=self._committed.seq
             )
         )
         if moved.rowcount != 1:
@@ -232,38 +252,20 @@ class EventStore:
             raise StorageError(f"{self._closed_because}: this one is fenced off, stop it")
 
 
-class _Options(msgspec.Struct, frozen=True, kw_only=True):
-    is_durable: bool
-    busy_timeout_s: float
-
-
-def _lock_path(path: Path) -> Path:
-    # SQLite before 3.51.3 may corrupt a file that two connections write or checkpoint at once.
-    return path.with_suffix(".lock")
-
-
-def _take_over(connection: Connection, run_id: str, genesis: str) -> tuple[Head, int]:
+def _take_over(connection: Connection, run_id: str, genesis: str) -> int:
+    """Return the epoch of the run's new writer; from here on the one before it commits nothing."""
     row = connection.execute(select(heads).where(heads.c.run_id == run_id)).first()
     if row is None:
         head = first_head(genesis)
         connection.execute(
-            insert(heads).values(run_id=run_id, genesis=genesis, seq=0, hash=head.hash, epoch=1, is_sealed=False)
+            insert(heads).values(
+                run_id=run_id, genesis=genesis, seq=0, hash=head.hash, epoch=1, is_sealed=False, tail_seq=0
+            )
         )
-        return head, 1
+        return 1
     if row.genesis != genesis:
         raise ConfigurationError(f"run {run_id} began as {row.genesis!r} and cannot go on as {genesis!r}")
     if row.is_sealed:
         raise StorageError(f"run {run_id} is sealed: nothing can be appended, start a new run")
-    head = Head(row.seq, row.hash)
-    _require_whole_tail(connection, run_id, head)
     connection.execute(update(heads).where(heads.c.run_id == run_id).values(epoch=row.epoch + 1))
-    return head, row.epoch + 1
-
-
-def _require_whole_tail(connection: Connection, run_id: str, head: Head) -> None:
-    last = connection.execute(
-        select(events.c.seq, events.c.hash).where(events.c.run_id == run_id).order_by(events.c.seq.desc()).limit(1)
-    ).first()
-    if head.seq and (last is None or Head(last.seq, last.hash) != head):
-        was = "nothing" if last is None else f"event {last.seq}"
-        raise IntegrityError(f"run {run_id} has a torn tail: its head is event {head.seq}, its last row is {was}")
+    return int(row.epoch) + 1

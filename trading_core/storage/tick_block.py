@@ -42,6 +42,7 @@ class OpenBlock:
 
     def __init__(self) -> None:
         self._lines: list[bytes] = []
+        self.after_seq = 0  # the event before the first tick, once there is one
         self._ts_first_ns = self._ts_min_ns = self._ts_max_ns = 0
 
     def __len__(self) -> int:
@@ -51,6 +52,7 @@ class OpenBlock:
         """Add a tick; return whether the block is now full."""
         ts_ns = tick.ts_ns
         if not self._lines:
+            self.after_seq = after_seq
             self._ts_first_ns = self._ts_min_ns = self._ts_max_ns = ts_ns
         self._ts_min_ns = min(self._ts_min_ns, ts_ns)
         self._ts_max_ns = max(self._ts_max_ns, ts_ns)
