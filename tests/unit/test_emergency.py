@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.sim_rig import SimRig
 from tests.unit.broker_wire import approved
 from tests.unit.broker_wire import make_intent as make_order
 from trading_core.clock import NS
-from trading_core.emergency import ROUNDS_MAX, FlatReport, flatten
+from trading_core.emergency import ROUNDS_MAX, FlatReport, LadderLimits, flatten
 from trading_core.errors import VenueUnavailable
 from trading_core.local_exchange.faults import PRESETS, FaultPlan
 from trading_core.money import plain
@@ -57,11 +58,12 @@ class Exposed(SimRig):
         intent = make_order(product_id, Side.BUY, size, plain(price), purpose=Purpose.EMERGENCY)
         assert isinstance(self.broker.submit(approved(intent, client_order_id)), Accepted)
 
-    def flatten(self, broker: Broker | None = None, prefix: str = "run") -> FlatReport:
+    def flatten(self, broker: Broker | None = None, prefix: str = "run", **more: Any) -> FlatReport:
         """Climb the ladder."""
         opening = {"BTC-USD": Decimal("1.5"), "ETH-USD": Decimal(2)}
         return flatten(
-            broker or self.broker, self.clock, self.products, opening, collar_bps=COLLAR_BPS, order_prefix=prefix
+            broker or self.broker, self.clock, self.products, opening, collar_bps=COLLAR_BPS, order_prefix=prefix,
+            **more,
         )
 
     def assert_as_before(self) -> None:
@@ -193,9 +195,40 @@ def test_positions_are_closed_although_cancels_do_not_work(tmp_path: Path) -> No
 
 def test_a_product_without_a_book_does_not_keep_the_other_from_being_closed(tmp_path: Path) -> None:
     rig = Exposed(tmp_path)
-    report = rig.flatten(Broken(rig, no_book_of="BTC-USD"))  # type: ignore[arg-type]
+    limits = LadderLimits(rounds_max=4, market_after_rounds=4)
+    report = rig.flatten(Broken(rig, no_book_of="BTC-USD"), limits=limits)  # type: ignore[arg-type]
     assert not report.is_flat
     assert report.left == {"BTC-USD": Decimal("0.01"), "ETH-USD": Decimal(0)}
+
+
+def test_without_a_price_it_closes_at_market_once_the_plan_says_so(tmp_path: Path) -> None:
+    rig = Exposed(tmp_path)
+    report = rig.flatten(Broken(rig, no_book_of="BTC-USD"))  # type: ignore[arg-type]
+    assert report.is_flat, report.sentence
+    assert report.done[-1] == "SELL 0.01 BTC-USD at market, accepted"
+    rig.assert_as_before()
+
+
+def test_what_fails_is_said_at_once_and_what_was_done_is_kept(tmp_path: Path) -> None:
+    rig = Exposed(tmp_path)
+    rig.exchange.set_faults(FaultPlan(server_error_share=1.0))
+    heard: list[tuple[int, str]] = []
+    started_ns = rig.clock.now_ns()
+    rig.flatten(say=lambda sentence: heard.append((rig.clock.now_ns() - started_ns, sentence)))
+    assert heard[0][1].startswith("VenueUnavailable")
+    assert heard[0][0] < 5 * NS
+    rig.exchange.set_faults(rig.calm)
+    assert rig.flatten(prefix="later").done[0] == "asked to cancel 3 orders, 3 accepted"
+
+
+def test_it_gives_up_at_its_deadline_and_pauses_longer_while_the_venue_is_silent(tmp_path: Path) -> None:
+    rig = Exposed(tmp_path)
+    rig.exchange.set_faults(FaultPlan(server_error_share=1.0))
+    limits = LadderLimits(rounds_max=10_000, within_s=300, pause_s_max=15)
+    report = rig.flatten(limits=limits)
+    assert not report.is_flat
+    assert Decimal(300) <= report.took_s < Decimal(330)
+    assert 10 < report.rounds < 30
 
 
 def test_every_close_is_a_reducing_ioc_inside_the_collar(tmp_path: Path) -> None:
