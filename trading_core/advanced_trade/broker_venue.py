@@ -136,6 +136,10 @@ class ReadOnlyVenue:
         found = next((b for b in self._orders(since) if b.client_order_id == client_order_id), None)
         return wire_orders.order_of(found) if found else None
 
+    def orders_since(self, start_ns: int) -> list[VenueOrder]:
+        """Return every order of the account made since then, in whatever state, whoever placed it."""
+        return [wire_orders.order_of(b) for b in self._orders({"start_date": iso(start_ns)})]
+
     def fills(self, order_id: str) -> list[Fill]:
         """Return the fills of one order, oldest first, each entry once."""
         entries: dict[str, Fill] = {}
