@@ -57,14 +57,19 @@ class AttemptLedger:
 
         A deterministic rehearsal that is repeated has the same attempt id, so it is not counted twice.
         """
-        last = {
-            a.attempt_id: a for a in self.attempts()
-            if a.subject_digest == subject_digest and a.level is level and a.attempt_id != attempt_id
-        }
-        names = sorted({name for attempt in last.values() for name in attempt.tallies})
-        return {
-            name: _sum([a.tallies[name] for a in last.values() if name in a.tallies]) for name in names
-        }
+        return prior_of(self.attempts(), subject_digest, level, attempt_id)
+
+
+def prior_of(
+    attempts: Iterable[Attempt], subject_digest: str, level: Level, attempt_id: str
+) -> dict[str, PriorTally]:
+    """Return, by criterion, the sums of the subject's attempts at the level, without the attempt of the id."""
+    last = {
+        a.attempt_id: a for a in attempts
+        if a.subject_digest == subject_digest and a.level is level and a.attempt_id != attempt_id
+    }
+    names = sorted({name for attempt in last.values() for name in attempt.tallies})
+    return {name: _sum([a.tallies[name] for a in last.values() if name in a.tallies]) for name in names}
 
 
 def attempt_of(
