@@ -248,6 +248,8 @@ class Rollback(PlanModel):
     close_all_after_min: int = 5
     disable_after_min: int = 10
     heartbeat_lost_s: int = Field(default=30, gt=0)  # machine seconds of silence after which the watchdog takes over
+    # Rounds of limit orders inside the collar after which the ladder closes at market: some two seconds each.
+    market_after_rounds: int = Field(default=4, ge=1)
 
 
 class Approvals(PlanModel):
