@@ -77,11 +77,13 @@ def flatten(
     order_prefix: str,
     limits: LadderLimits = AT_A_SESSIONS_END,
     say: Callable[[str], None] = _to_log,
+    is_venue_gone: Callable[[], bool] = lambda: False,
 ) -> FlatReport:
     """Cancel every open order and close every position of the products; never raises for a venue that fails.
 
     May be called again and by two at once, each with an order prefix of its own: each round asks the venue anew, and
-    what a round closed too much, the next one takes back. `say` hears at once what is done and what fails.
+    what a round closed too much, the next one takes back. `say` hears at once what is done and what fails. Where a
+    venue can end, as that of a rehearsal, `is_venue_gone` ends the climb.
     """
     ladder = _Ladder(broker, clock, products, opening_positions, collar_bps, order_prefix, limits, say)
     chance = Random(order_prefix)  # two ladders in step would take back each other's orders for ever
@@ -91,7 +93,8 @@ def flatten(
         round_no += 1
         if ladder.climb(round_no):
             return ladder.report(round_no, started_ns, is_flat=True)
-        if round_no >= limits.rounds_max or clock.stopwatch_ns() - started_ns >= limits.within_s * NS:
+        is_late = round_no >= limits.rounds_max or clock.stopwatch_ns() - started_ns >= limits.within_s * NS
+        if is_late or (ladder.is_venue_silent and is_venue_gone()):
             return ladder.report(round_no, started_ns, is_flat=False)
         silent_rounds = silent_rounds + 1 if ladder.is_venue_silent else 0
         pause_s = min(BETWEEN_ROUNDS_S * 2**silent_rounds, limits.pause_s_max) * Decimal(chance.randint(100, 130)) / 100
