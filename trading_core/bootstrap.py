@@ -113,7 +113,8 @@ def connect(context: RunContext, endpoint: Endpoint) -> Iterator[Connection]:
     chance = Random(context.seed)
     guard = make_guard(context, clock)
     with ExitStack() as stack:
-        transport = open_transport(endpoint.rest_host, signer, context.venue, clock, chance)
+        retries_max = context.plan.policy.retries_max
+        transport = open_transport(endpoint.rest_host, signer, context.venue, clock, chance, retries_max)
         stack.callback(transport.close)
         # Paper trades against a local exchange fed by live data, which is not built yet: it cannot place at all.
         has_derivatives = context.venue is not VenueName.SANDBOX
@@ -219,7 +220,10 @@ def _connect_simulated(context: RunContext) -> Connection:
     simulated = _simulated[context.run_id]
     account_id = simulated.exchange.account_ids()[0]
     feed = InProcessFeed(simulated.exchange, simulated.clock, account_id, simulated.gateway.muted_orders)
-    transport = open_inprocess(simulated.gateway, simulated.clock, feed, Random(context.seed))
+    transport = open_inprocess(
+        simulated.gateway, simulated.clock, feed, Random(context.seed),
+        retries_max=context.plan.policy.retries_max,
+    )
     return Connection(
         clock=simulated.clock,
         venue=ReadOnlyVenue(transport, simulated.clock),

@@ -4,13 +4,14 @@ GreenlightError
 ├── ConfigurationError      the caller's plan, settings or environment is wrong
 ├── VenueError              the venue did not answer as asked
 │   ├── VenueUnavailable        no connection, time-out, 5xx
-│   ├── RateLimited             429
+│   ├── RateLimited             429, or no budget left to ask
 │   ├── NotAuthorised           401, or 403 for a missing scope
 │   ├── BadRequest              400 or 404: we asked for something that is not there
 │   ├── SchemaDrift             an answer lacks a member that we need
 │   └── OutcomeUnknown          an order was sent and nothing came back
 ├── StorageError            the event or artifact store cannot be written or read
 │   └── IntegrityError          a digest or a chain does not verify
+├── Unreconciled            after a crash the venue and our books could not be brought together
 └── InvariantBroken         a bug of ours: the books do not balance, a transition is not allowed
 """
 
@@ -34,7 +35,11 @@ class VenueUnavailable(VenueError):
 
 
 class RateLimited(VenueError):
-    """The venue answered 429."""
+    """The venue answered 429, or our own budget is used up; `retry_after_s` is how long to wait, 0 if nobody said."""
+
+    def __init__(self, text: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
 
 
 class NotAuthorised(VenueError):
@@ -63,6 +68,10 @@ class StorageError(GreenlightError):
 
 class IntegrityError(StorageError):
     """A digest or a hash chain does not verify."""
+
+
+class Unreconciled(GreenlightError):
+    """After a crash the venue and our books stay apart: nothing is traded on such books, only the ladder leaves."""
 
 
 class InvariantBroken(GreenlightError):

@@ -150,6 +150,10 @@ class Venue(Protocol):
         """Return the fills of one order, oldest first."""
         ...
 
+    def repeats(self) -> int:
+        """Return how many requests were sent again so far; whoever wants those of one order looks before and after."""
+        ...
+
     def schema_drift(self) -> list[str]:
         """Return what the answers so far had too much or too little against the contract, once each."""
         ...

@@ -30,10 +30,11 @@ UNLIMITED = GatewayConfig(limits=RateLimits(private_per_s=0, public_per_s=0))
 
 
 @contextmanager
-def served(folder: Path, key: KeyFile) -> Iterator[ReadyLine]:
+def served(folder: Path, *keys: KeyFile) -> Iterator[ReadyLine]:
     """Serve an exchange without limits as a process of its own."""
     registry = KeyRegistry()
-    registry.register(key)
+    for key in keys:
+        registry.register(key)
     registry.save(folder / "keys.json")
     exchange = ExchangeConfig(start_ns=wall_now_ns(), open_orders_max=1_000_000)
     config = ServeConfig(

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.contract.broker_venues import KINDS, open_kind
 from tests.unit.broker_wire import approved, make_intent
 from trading_core.advanced_trade.broker import AdvancedTradeBroker
-from trading_core.advanced_trade.broker_transport import CREATE_ORDER, Body, Query
+from trading_core.advanced_trade.broker_transport import CREATE_ORDER, Body, Query, Urgency
 from trading_core.advanced_trade.wire_frames import FrameReader, decode_frame
 from trading_core.clock import NS, VirtualClock
 from trading_core.errors import OutcomeUnknown, SchemaDrift, VenueUnavailable
@@ -34,12 +34,17 @@ REPLACEMENTS = (GONE, None, "", "x", "NaN", "1e999", "-1", 0, 1.5, True, False, 
 class Recorder:
     """Passes requests on and keeps each answer under its path."""
 
+    repeats = 0
+
     def __init__(self, transport: Any) -> None:
         self.answers: Answers = {}
         self._transport = transport
 
-    def request(self, method: str, path: str, params: Query | None = None, body: Body | None = None) -> dict[str, Any]:
-        answer: dict[str, Any] = self._transport.request(method, path, params, body)
+    def request(
+        self, method: str, path: str, params: Query | None = None, body: Body | None = None,
+        urgency: Urgency = Urgency.QUESTION,
+    ) -> dict[str, Any]:
+        answer: dict[str, Any] = self._transport.request(method, path, params, body, urgency)
         self.answers[path] = answer
         return copy.deepcopy(answer)
 
@@ -50,10 +55,15 @@ class Recorder:
 class Playback:
     """Answers from a record."""
 
+    repeats = 0
+
     def __init__(self, answers: Answers) -> None:
         self._answers = answers
 
-    def request(self, method: str, path: str, params: Query | None = None, body: Body | None = None) -> dict[str, Any]:
+    def request(
+        self, method: str, path: str, params: Query | None = None, body: Body | None = None,
+        urgency: Urgency = Urgency.QUESTION,
+    ) -> dict[str, Any]:
         return copy.deepcopy(self._answers[path])
 
     def close(self) -> None:

@@ -13,13 +13,14 @@ from coinbase.rest import RESTClient
 from websockets.sync.client import ClientConnection, connect
 
 from tests.contract.conformance import body_problems, frame_problems
+from tests.contract.loopback import LoopbackAdapter
 from trading_core.advanced_trade.channels_hub import StreamLimits
 from trading_core.advanced_trade.credentials import parse_credentials
 from trading_core.advanced_trade.gateway import GatewayConfig
 from trading_core.advanced_trade.gateway_limits import RateLimits
 from trading_core.advanced_trade.jwt_sign import TokenSigner
 from trading_core.advanced_trade.keys import DEFAULT_SCOPES, KeyFile, KeyKind, KeyRegistry, Scope, generate_key
-from trading_core.advanced_trade.sdk_transport import LoopbackAdapter, SigningClient
+from trading_core.advanced_trade.sdk_transport import SigningClient
 from trading_core.advanced_trade.server_config import ServeConfig
 from trading_core.advanced_trade.server_thread import ServerThread
 from trading_core.clock import NS, SystemClock, wall_now_ns
@@ -73,11 +74,12 @@ class Venue:
         client = CheckingClient(
             api_key=key.name, api_secret=key.private_key, base_url=self.ready.rest_host, timeout=10
         )
-        return self._mounted(client)
+        client.session.mount("https://127.0.0.1:", LoopbackAdapter())
+        return client
 
     def own_client(self, kind: KeyKind) -> SigningClient:
         """Return our subclass of the SDK's client, which signs with either kind of key."""
-        return self._mounted(SigningClient(self.ready.rest_host, self.signer(kind)))
+        return SigningClient(self.ready.rest_host, self.signer(kind), is_tls=False)
 
     def get(self, path: str, **kwargs: Any) -> requests.Response:
         """Send an unsigned GET."""
@@ -115,10 +117,6 @@ class Venue:
             problems = body_problems(method, path, answer.status_code, answer.json())
             assert problems == [], (method, path, problems[:5])
         return answer
-
-    def _mounted(self, client: Any) -> Any:
-        client.session.mount("https://127.0.0.1:", LoopbackAdapter())
-        return client
 
 
 class Socket:

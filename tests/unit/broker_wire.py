@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from trading_core.advanced_trade.broker_retry import RetryingTransport
 from trading_core.advanced_trade.credentials import Credentials
 from trading_core.advanced_trade.jwt_sign import TokenSigner
-from trading_core.advanced_trade.sdk_transport import LoopbackAdapter, SdkTransport, SigningClient
+from trading_core.advanced_trade.sdk_transport import SdkTransport, SigningClient
 from trading_core.orders import OrderIntent, OrderType, Purpose, Side, TimeInForce
 from trading_core.risk import ApprovedOrder, approve_emergency
 
@@ -25,7 +25,8 @@ RESET = b""  # closes the connection without an answer
 def http(status: str, body: str, kind: str = "application/json") -> bytes:
     """Return the bytes of an answer."""
     text = body.encode()
-    return f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(text)}\r\n\r\n".encode() + text
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(text)}\r\nConnection: close\r\n\r\n"
+    return head.encode() + text
 
 
 class Wire:
@@ -83,9 +84,8 @@ def served(*answers: bytes, retries_max: int = 0) -> Iterator[tuple[Wire, Retryi
     """Yield the scripted venue, a transport to it through the real SDK, and the backoffs that it waited."""
     wire = Wire(answers)
     waited: list[float] = []
-    client = SigningClient(wire.host, make_signer())
+    client = SigningClient(wire.host, make_signer(), is_tls=False)
     client.timeout = (1, 0.3)
-    client.session.mount(f"https://{wire.host}/", LoopbackAdapter())
     transport = RetryingTransport(SdkTransport(client), Random(7), waited.append, retries_max=retries_max)
     try:
         yield wire, transport, waited

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from random import Random
-from typing import Any
 
 import jwt
 import pytest
 
 from tests.unit.broker_wire import HANG, RESET, Wire, approved, http, make_intent, make_signer, served
 from trading_core.advanced_trade.broker import AdvancedTradeBroker
-from trading_core.advanced_trade.broker_pace import PacedTransport
-from trading_core.advanced_trade.broker_transport import API, Body, Query
+from trading_core.advanced_trade.broker_transport import API
 from trading_core.advanced_trade.broker_venue import ReadOnlyVenue
 from trading_core.advanced_trade.sdk_transport import SdkTransport, SigningClient, is_loopback, open_transport
-from trading_core.clock import NS, SystemClock, VirtualClock
+from trading_core.clock import SystemClock
 from trading_core.errors import (
     BadRequest,
     ConfigurationError,
@@ -56,11 +54,11 @@ OUTCOME_OPEN = {
     "200 HTML": (http("200 OK", HTML, "text/html"), "not JSON"),
     "200 empty": (http("200 OK", ""), "not JSON"),
     "200 list": (http("200 OK", "[]"), "JSON list"),
-    "redirect": (b"HTTP/1.1 302 Found\r\nLocation: https://example.com/\r\nContent-Length: 0\r\n\r\n", "Redirects"),
-    "time-out": (HANG, "ReadTimeout"),
-    "reset": (RESET, "ConnectionError"),
-    "cut short": (CUT_SHORT, "ChunkedEncodingError"),
-    "no HTTP": (TLS, "ConnectionError"),
+    "redirect": (b"HTTP/1.1 302 Found\r\nLocation: https://example.com/\r\nContent-Length: 0\r\n\r\n", "302"),
+    "time-out": (HANG, "TimeoutError"),
+    "reset": (RESET, "RemoteDisconnected"),
+    "cut short": (CUT_SHORT, "IncompleteRead"),
+    "no HTTP": (TLS, "BadStatusLine"),
 }
 
 
@@ -114,10 +112,10 @@ def test_an_answer_that_says_neither_yes_nor_no_is_an_unknown_outcome_and_named_
 
 def test_a_host_that_speaks_no_tls_is_an_unavailable_venue() -> None:
     wire = Wire((http("400 Bad Request", "{}"),), reads_first=False)
-    client = SigningClient(wire.host, make_signer())  # no loopback adapter: the SDK insists on TLS
+    client = SigningClient(wire.host, make_signer())  # TLS, as towards Coinbase
     with pytest.raises(VenueUnavailable, match="SSLError"):
         SdkTransport(client).request("GET", TIME)
-    client.session.close()
+    client.close()
     wire.close()
 
 
@@ -125,7 +123,7 @@ def test_a_port_where_nobody_listens_is_an_unavailable_venue() -> None:
     wire = Wire(())
     wire.close()
     transport = open_transport(wire.host, make_signer(), VenueName.LOCAL, SystemClock(), Random(1))
-    with pytest.raises(VenueUnavailable, match="ConnectionError"):
+    with pytest.raises(VenueUnavailable, match="NewConnectionError"):
         transport.request("POST", f"{API}/orders", body={})
     transport.close()
 
@@ -210,45 +208,6 @@ def test_a_rehearsal_never_leaves_this_machine(venue: VenueName) -> None:
 def test_a_live_run_never_trades_at_a_loopback_venue() -> None:
     with pytest.raises(ConfigurationError, match="choose local"):
         open_transport("127.0.0.1:1", make_signer(), VenueName.LIVE, SystemClock(), Random(1))
-
-
-def test_questions_leave_room_for_cancels_within_the_rate_limit() -> None:
-    clock = VirtualClock(0)
-    paced = PacedTransport(Counting(), clock)
-    for _ in range(20):
-        paced.request("GET", f"{API}/accounts")
-    assert clock.now_ns() == 0
-    paced.request("GET", f"{API}/accounts")
-    waited_ns = clock.now_ns()
-    for _ in range(8):
-        paced.request("POST", f"{API}/orders/batch_cancel", body={"order_ids": []})
-    assert 0 < waited_ns < NS // 10
-    assert clock.now_ns() == waited_ns
-
-
-def test_after_a_429_the_budget_starts_from_nothing() -> None:
-    clock = VirtualClock(0)
-    paced = PacedTransport(Counting(refuses_first=True), clock)
-    with pytest.raises(RateLimited):
-        paced.request("GET", f"{API}/accounts")
-    paced.request("POST", f"{API}/orders/batch_cancel", body={"order_ids": []})
-    assert clock.now_ns() >= NS // 30
-
-
-class Counting:
-    """A venue that answers everything with an empty object."""
-
-    def __init__(self, *, refuses_first: bool = False) -> None:
-        self._refuses = refuses_first
-
-    def request(self, method: str, path: str, params: Query | None = None, body: Body | None = None) -> dict[str, Any]:
-        if self._refuses:
-            self._refuses = False
-            raise RateLimited(path)
-        return {}
-
-    def close(self) -> None:
-        pass
 
 
 def _token(request: str) -> str:

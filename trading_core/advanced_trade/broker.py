@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trading_core.advanced_trade import wire_orders
-from trading_core.advanced_trade.broker_transport import API, CREATE_ORDER
+from trading_core.advanced_trade.broker_transport import API, CREATE_ORDER, Urgency
 from trading_core.advanced_trade.broker_venue import ReadOnlyVenue
 from trading_core.advanced_trade.reasons import first_known, is_expected
 from trading_core.errors import OutcomeUnknown, SchemaDrift, VenueUnavailable
+from trading_core.orders import OrderIntent, Purpose
 from trading_core.ports import Accepted, CancelAnswer, Rejected, SubmitAnswer
 from trading_core.risk import ApprovedOrder
 
 CANCELS_MAX = 100  # order ids that one batch_cancel takes
+EXITS = frozenset({Purpose.EXIT, Purpose.PROBE_EXIT_WHILE_REDUCING, Purpose.EMERGENCY})
 NO_CANCEL_FAILURE = "UNKNOWN_CANCEL_FAILURE_REASON"  # Coinbase's word for "nothing went wrong"
 
 
@@ -34,7 +36,7 @@ class AdvancedTradeBroker(ReadOnlyVenue):
         try:
             answer = self._ask(
                 wire_orders.CreateOrderBody, "NewOrderResponse", CREATE_ORDER.removeprefix(API), method="POST",
-                body=asked,
+                body=asked, urgency=_urgency(order.intent),
             )
         except (VenueUnavailable, SchemaDrift) as e:
             raise OutcomeUnknown(order.client_order_id, str(e)) from e
@@ -58,10 +60,14 @@ class AdvancedTradeBroker(ReadOnlyVenue):
     def _cancel_batch(self, order_ids: Sequence[str]) -> list[CancelAnswer]:
         body = self._ask(
             wire_orders.CancelBody, "CancelOrdersResponse", "/orders/batch_cancel", method="POST",
-            body={"order_ids": list(order_ids)},
+            body={"order_ids": list(order_ids)}, urgency=Urgency.CANCEL,
         )
         results = {result.order_id: result for result in body.results}
         return [_cancel_answer(order_id, results.get(order_id)) for order_id in order_ids]
+
+
+def _urgency(intent: OrderIntent) -> Urgency:
+    return Urgency.EXIT if intent.reduce_only or intent.purpose in EXITS else Urgency.ENTRY
 
 
 def _cancel_answer(order_id: str, result: wire_orders.CancelResult | None) -> CancelAnswer:

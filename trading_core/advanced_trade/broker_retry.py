@@ -11,18 +11,21 @@ from trading_core.advanced_trade.broker_transport import (
     Query,
     RestTransport,
     TokenRefused,
+    Urgency,
     is_repeatable,
 )
 from trading_core.errors import RateLimited, VenueUnavailable
 
-RETRIES_MAX = 2  # after the first attempt; the plan allows fewer than three per order
+RETRIES_MAX = 2  # after the first attempt, where no plan says fewer; a plan allows fewer than three per order
 BACKOFF_S = 0.25  # doubled with each retry, with full jitter
+RETRY_AFTER_MAX_S = 2.0  # a longer wait is not for a trading loop: the caller is told and asks again when it likes
 
 
 class RetryingTransport:
     """A transport that repeats what changes nothing, with jittered backoff; a create is never repeated.
 
-    A 401 is repeated once with a fresh token, whatever the request: what was refused was not processed.
+    A 401 is repeated once with a fresh token, whatever the request: what was refused was not processed. That repeat is
+    one of the retries, so that a request is never sent more often than the plan allows.
     """
 
     def __init__(
@@ -33,25 +36,36 @@ class RetryingTransport:
         self._chance = chance
         self._wait = wait
         self._retries_max = retries_max
+        self._repeats = 0
+
+    @property
+    def repeats(self) -> int:
+        """How many requests were sent again so far."""
+        return self._repeats
 
     def request(
-        self, method: str, path: str, params: Query | None = None, body: Body | None = None
+        self, method: str, path: str, params: Query | None = None, body: Body | None = None,
+        urgency: Urgency = Urgency.QUESTION,
     ) -> dict[str, Any]:
         """Return the answer's body; raises the VenueError of the last attempt."""
-        retries = self._retries_max if is_repeatable(method, path) else 0
-        for attempt in range(retries):
+        left = self._retries_max if is_repeatable(method, path) else 0
+        may_sign_again, attempt = True, 0
+        while True:
             try:
-                return self._signed_twice(method, path, params, body)
-            except (VenueUnavailable, RateLimited):
-                self._wait(self._chance.uniform(0, BACKOFF_S * 2**attempt))
-        return self._signed_twice(method, path, params, body)
+                return self._transport.request(method, path, params, body, urgency)
+            except TokenRefused:
+                if not may_sign_again:
+                    raise
+                may_sign_again = False
+            except (VenueUnavailable, RateLimited) as e:
+                asked_s = e.retry_after_s if isinstance(e, RateLimited) else 0.0
+                if left == 0 or asked_s > RETRY_AFTER_MAX_S:
+                    raise
+                self._wait(asked_s + self._chance.uniform(0, BACKOFF_S * 2**attempt))
+                attempt += 1
+            left = max(left - 1, 0)
+            self._repeats += 1
 
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
-
-    def _signed_twice(self, method: str, path: str, params: Query | None, body: Body | None) -> dict[str, Any]:
-        try:
-            return self._transport.request(method, path, params, body)
-        except TokenRefused:
-            return self._transport.request(method, path, params, body)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from enum import IntEnum
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
@@ -19,6 +21,15 @@ Query: TypeAlias = Mapping[str, str | Sequence[str]]
 Body: TypeAlias = dict[str, Any]
 
 
+class Urgency(IntEnum):
+    """What a request is for; a higher one may use budget that is kept from all lower ones."""
+
+    QUESTION = 0
+    ENTRY = 1
+    EXIT = 2
+    CANCEL = 3
+
+
 class TokenRefused(NotAuthorised):
     """401: the venue did not accept the token. Valid tokens meet it now and then, so a fresh one may pass."""
 
@@ -26,8 +37,14 @@ class TokenRefused(NotAuthorised):
 class RestTransport(Protocol):
     """Carries one request and returns the parsed body of a 2xx answer."""
 
+    @property
+    def repeats(self) -> int:
+        """How many requests were sent again so far; whoever wants those of one order looks before and after."""
+        ...
+
     def request(
-        self, method: str, path: str, params: Query | None = None, body: Body | None = None
+        self, method: str, path: str, params: Query | None = None, body: Body | None = None,
+        urgency: Urgency = Urgency.QUESTION,
     ) -> dict[str, Any]:
         """Return the answer's body; raises a VenueError for everything else, never a foreign exception."""
         ...
@@ -42,8 +59,11 @@ def is_repeatable(method: str, path: str) -> bool:
     return method == "GET" or path in REPEATABLE_POSTS
 
 
-def error_of(status: int, answer: bytes, request: str) -> VenueError:
-    """Return the error of a status that is not 2xx; `request` says what was asked, like "GET /products"."""
+def error_of(status: int, answer: bytes, request: str, *, retry_after: str = "", date: str = "") -> VenueError:
+    """Return the error of a status that is not 2xx; `request` says what was asked, like "GET /products".
+
+    `retry_after` and `date` are the values of those headers, empty if there are none.
+    """
     text = f"{request} was answered {status}: {_words(answer)}"
     match status:
         case 401:
@@ -51,11 +71,21 @@ def error_of(status: int, answer: bytes, request: str) -> VenueError:
         case 403:
             return NotAuthorised(text)
         case 429:
-            return RateLimited(text)
+            return RateLimited(text, _seconds(retry_after, date))
         case _ if 400 <= status < 500 and status != 408:  # 408 is a time-out: it may have been processed
             return BadRequest(text)
         case _:
             return VenueUnavailable(text)
+
+
+def _seconds(retry_after: str, date: str) -> float:
+    """Return how long the venue asks us to wait: a number of seconds, or a date to be held against its own clock."""
+    if retry_after.isdecimal():
+        return float(retry_after[:9])
+    try:
+        return max(0.0, (parsedate_to_datetime(retry_after) - parsedate_to_datetime(date)).total_seconds())
+    except (ValueError, TypeError):  # not there, or nothing that we can read
+        return 0.0
 
 
 def _words(answer: bytes) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TypeVar
 
 from trading_core.advanced_trade import wire_account, wire_market, wire_orders, wire_products
-from trading_core.advanced_trade.broker_transport import API, Body, Query, RestTransport
+from trading_core.advanced_trade.broker_transport import API, Body, Query, RestTransport, Urgency
 from trading_core.advanced_trade.wire import money, number, number_or_none, number_or_zero, parse
 from trading_core.advanced_trade.wire_drift import DriftLog
 from trading_core.clock import NS, Clock, iso
@@ -150,15 +150,19 @@ class ReadOnlyVenue:
                 entries.setdefault(row.entry_id, wire_orders.fill_of(row))
         return sorted(reversed(entries.values()), key=lambda fill: fill.ts_ns)
 
+    def repeats(self) -> int:
+        """Return how many requests were sent again so far."""
+        return self._transport.repeats
+
     def schema_drift(self) -> list[str]:
         """Return what the answers so far had too much or too little against the contract, once each."""
         return self._drift.differences
 
     def _ask(
         self, model: type[T], schema: str, path: str, params: Query | None = None, *, method: str = "GET",
-        body: Body | None = None,
+        body: Body | None = None, urgency: Urgency = Urgency.QUESTION,
     ) -> T:
-        answer = self._transport.request(method, API + path, params, body)
+        answer = self._transport.request(method, API + path, params, body, urgency)
         self._drift.check(schema, answer)
         try:
             return parse(answer, model, schema)

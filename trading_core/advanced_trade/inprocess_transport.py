@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from trading_core.advanced_trade.broker_retry import RetryingTransport
-from trading_core.advanced_trade.broker_transport import Body, Query, error_of
+from trading_core.advanced_trade.broker_retry import RETRIES_MAX, RetryingTransport
+from trading_core.advanced_trade.broker_transport import Body, Query, Urgency, error_of
 from trading_core.advanced_trade.gateway import Gateway
 from trading_core.advanced_trade.gateway_http import Fate
 from trading_core.advanced_trade.stream_inprocess import InProcessFeed
@@ -25,7 +25,9 @@ READ_TIMEOUT_MS = 10_000  # as the SDK transport's
 
 
 class InProcessTransport:
-    """Carries a request to a gateway in this process; `move` lets modelled time pass at the venue."""
+    """Carries a request to a gateway in this process, once; `move` lets modelled time pass at the venue."""
+
+    repeats = 0
 
     def __init__(
         self, gateway: Gateway, clock: Clock, move: Callable[[int], None], chance: Random,
@@ -38,7 +40,8 @@ class InProcessTransport:
         self._account_id = account_id
 
     def request(
-        self, method: str, path: str, params: Query | None = None, body: Body | None = None
+        self, method: str, path: str, params: Query | None = None, body: Body | None = None,
+        urgency: Urgency = Urgency.QUESTION,  # noqa: ARG002 - the simulated venue has no budget
     ) -> dict[str, Any]:
         """Return the answer's body; raises a VenueError for everything else."""
         asked = f"{method} {path}"
@@ -52,7 +55,7 @@ class InProcessTransport:
         if answer.fate is not Fate.ANSWER:
             raise VenueUnavailable(f"{asked} was not answered ({answer.fate})")
         if not 200 <= answer.status < 300:
-            raise error_of(answer.status, answer.body, asked)
+            raise error_of(answer.status, answer.body, asked, retry_after=answer.headers.get("Retry-After", ""))
         return _object(answer.body, asked)
 
     def close(self) -> None:
@@ -63,11 +66,16 @@ class InProcessTransport:
 
 
 def open_inprocess(
-    gateway: Gateway, clock: Clock, feed: InProcessFeed, chance: Random, account_id: str | None = None
+    gateway: Gateway, clock: Clock, feed: InProcessFeed, chance: Random, account_id: str | None = None,
+    retries_max: int = RETRIES_MAX,
 ) -> RetryingTransport:
     """Return the transport of the simulated venue. Backoff passes in venue time, and the feed sees all of it."""
     transport = InProcessTransport(gateway, clock, feed.move, chance, account_id)
-    return RetryingTransport(transport, chance, lambda seconds: feed.move(clock.now_ns() + int(seconds * NS)))
+
+    def wait(seconds: float) -> None:
+        feed.move(clock.now_ns() + int(seconds * NS))
+
+    return RetryingTransport(transport, chance, wait, retries_max)
 
 
 def _object(answer: bytes, asked: str) -> dict[str, Any]:

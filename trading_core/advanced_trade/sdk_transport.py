@@ -6,99 +6,124 @@ import ipaddress
 import logging
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
-import requests
+import msgspec
 from coinbase.constants import USER_AGENT
 from coinbase.rest import RESTClient
-from requests.adapters import HTTPAdapter
 
 from trading_core.advanced_trade.broker_pace import PacedTransport
-from trading_core.advanced_trade.broker_retry import RetryingTransport
-from trading_core.advanced_trade.broker_transport import Body, Query, error_of
+from trading_core.advanced_trade.broker_retry import RETRIES_MAX, RetryingTransport
+from trading_core.advanced_trade.broker_transport import Body, Query, Urgency, error_of
+from trading_core.advanced_trade.foreign_errors import FOREIGN, unavailable
 from trading_core.advanced_trade.jwt_sign import TokenSigner
+from trading_core.advanced_trade.rest_connections import RestConnections
 from trading_core.clock import Clock, pause
-from trading_core.errors import ConfigurationError, VenueError, VenueUnavailable
+from trading_core.errors import ConfigurationError, VenueUnavailable
 from trading_core.run import VenueName
 
 TIMEOUT_S = (3, 10)  # to connect, to read; the SDK has none of its own
 VENUES_ON_THE_NET = frozenset({VenueName.SANDBOX, VenueName.PAPER, VenueName.LIVE})
+PATH_LETTERS = "/-_.~:@!$&'()*+,;=%"  # what may stand in a path as it is; ids of the venue are put into paths
 
-# The SDK prints every refused request to stderr before it raises; we raise, so that is said once.
+# The SDK would print every refused request to stderr before it raises; we raise, so that is said once.
 logging.getLogger("coinbase.RESTClient").setLevel(logging.CRITICAL)
 
 
-class LoopbackAdapter(HTTPAdapter):
-    """Speaks plain HTTP where the SDK insists on https. Mounted for one loopback host only."""
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send the request over http."""
-        request.url = (request.url or "").replace("https://", "http://", 1)
-        return super().send(request, *args, **kwargs)
-
-
 class SigningClient(RESTClient):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's client with our signature: both key types, the private key parsed once."""
+    """The SDK's client with our signature (both key types, parsed once) and our connections: docs/adr/0028.
 
-    def __init__(self, host: str, signer: TokenSigner | None) -> None:
+    Every call of the SDK ends in `send_request`, which raises a VenueError where the SDK would raise requests' errors.
+    """
+
+    def __init__(self, host: str, signer: TokenSigner | None, *, is_tls: bool = True) -> None:
         # The SDK would read keys from the environment at import: it is given a name and no secret at all.
         key_name = signer.key_name if signer else ""
         super().__init__(api_key=key_name, api_secret="", base_url=host, timeout=TIMEOUT_S)
         self._signer = signer
-        self.session.trust_env = False  # no proxy and no certificate store from the environment
-        self.session.max_redirects = 0  # a redirect would carry the token to another host
+        self.session.adapters.clear()  # the SDK's own session reaches nobody
+        self._connections = RestConnections(host, is_tls=is_tls)
+        self._head = (
+            f"HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nAccept: application/json\r\n"
+            "Accept-Encoding: identity\r\nContent-Type: application/json\r\n"
+        )
 
     def set_headers(self, method: str, path: str) -> dict[str, str]:
-        """Return the headers of one request, signed if there is a key."""
-        headers = {"User-Agent": USER_AGENT, "Content-Type": "application/json"}
-        if self._signer is not None:
-            headers["Authorization"] = f"Bearer {self._signer.rest_token(method, self.base_url, path)}"
-        return headers
+        """Return the headers that differ from request to request: the signature, if there is a key."""
+        if self._signer is None:
+            return {}
+        return {"Authorization": f"Bearer {self._signer.rest_token(method, self.base_url, path)}"}
+
+    def send_request(
+        self, http_method: str, url_path: str, params: dict[str, Any] | None, headers: dict[str, str],
+        data: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Send one request, once, and return the answer's members; raises a VenueError for everything else."""
+        asked = f"{http_method} {url_path}"
+        try:
+            answer = self._connections.send(
+                http_method, self._encoded(http_method, url_path, params, headers, data), self.timeout
+            )
+            if not 200 <= answer.status < 300:
+                raise error_of(answer.status, answer.body, asked, retry_after=answer.retry_after, date=answer.date)
+            members = msgspec.json.decode(answer.body)
+        except FOREIGN as e:
+            raise unavailable(e, asked) from e
+        if not isinstance(members, dict):
+            raise VenueUnavailable(f"{asked} was answered with a JSON {type(members).__name__}, not an object")
+        return members
+
+    def close(self) -> None:
+        """Close the connections. May be called twice."""
+        self._connections.close()
+
+    def _encoded(
+        self, method: str, path: str, params: dict[str, Any] | None, headers: dict[str, str],
+        data: dict[str, Any] | None,
+    ) -> bytes:
+        body = b"" if method == "GET" else msgspec.json.encode(data or {})
+        query = f"?{urlencode(params, doseq=True)}" if params else ""
+        own = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        target = quote(path, safe=PATH_LETTERS)
+        return f"{method} {target}{query} {self._head}{own}Content-Length: {len(body)}\r\n\r\n".encode("ascii") + body
 
 
 class SdkTransport:
-    """Carries one request through the SDK, once, and translates whatever goes wrong."""
+    """Carries one request through the SDK, once."""
 
-    def __init__(self, client: RESTClient) -> None:
+    repeats = 0
+
+    def __init__(self, client: SigningClient) -> None:
         self._client = client
 
     def request(
-        self, method: str, path: str, params: Query | None = None, body: Body | None = None
+        self, method: str, path: str, params: Query | None = None, body: Body | None = None,
+        urgency: Urgency = Urgency.QUESTION,  # noqa: ARG002 - the budget is kept by PacedTransport
     ) -> dict[str, Any]:
         """Return the answer's body; raises a VenueError for everything else."""
-        asked = f"{method} {path}"
-        try:
-            answer = self._send(method, path, dict(params or {}), body)
-        except requests.HTTPError as e:
-            raise _refusal(e, asked) from e
-        except requests.JSONDecodeError as e:
-            raise VenueUnavailable(f"{asked} was answered with something that is not JSON") from e
-        except requests.RequestException as e:
-            raise VenueUnavailable(f"{asked} was not answered ({type(e).__name__})") from e
-        if not isinstance(answer, dict):
-            raise VenueUnavailable(f"{asked} was answered with a JSON {type(answer).__name__}, not an object")
+        answer: dict[str, Any]
+        asked = dict(params or {})
+        match method:
+            case "GET":
+                answer = self._client.get(path, params=asked)
+            case "POST":
+                answer = self._client.post(path, params=asked, data=body)
+            case "PUT":
+                answer = self._client.put(path, params=asked, data=body)
+            case "DELETE":
+                answer = self._client.delete(path, params=asked, data=body)
+            case _:
+                raise ConfigurationError(f"method {method} is not one of GET, POST, PUT, DELETE")
         return answer
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.session.close()
-
-    def _send(self, method: str, path: str, params: dict[str, Any], body: Body | None) -> Any:
-        match method:
-            case "GET":
-                return self._client.get(path, params=params)
-            case "POST":
-                return self._client.post(path, params=params, data=body)
-            case "PUT":
-                return self._client.put(path, params=params, data=body)
-            case "DELETE":
-                return self._client.delete(path, params=params, data=body)
-            case _:
-                raise ConfigurationError(f"method {method} is not one of GET, POST, PUT, DELETE")
+        self._client.close()
 
 
 def open_transport(
-    host: str, signer: TokenSigner | None, venue: VenueName, clock: Clock, chance: Random
+    host: str, signer: TokenSigner | None, venue: VenueName, clock: Clock, chance: Random,
+    retries_max: int = RETRIES_MAX,
 ) -> RetryingTransport:
     """Return a transport to the host ("name:port", no scheme); raises ConfigurationError for a forbidden one.
 
@@ -111,10 +136,8 @@ def open_transport(
         )
     if loopback and venue is VenueName.LIVE:
         raise ConfigurationError(f"venue live may not trade at {host}: choose local for a rehearsal")
-    client = SigningClient(host, signer)
-    if loopback:
-        client.session.mount(f"https://{host}/", LoopbackAdapter())
-    return RetryingTransport(PacedTransport(SdkTransport(client), clock), chance, pause)
+    client = SigningClient(host, signer, is_tls=not loopback)
+    return RetryingTransport(PacedTransport(SdkTransport(client), clock), chance, pause, retries_max)
 
 
 def is_loopback(host: str) -> bool:
@@ -124,9 +147,3 @@ def is_loopback(host: str) -> bool:
         return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
-
-
-def _refusal(error: requests.HTTPError, asked: str) -> VenueError:
-    if error.response is None:
-        return VenueUnavailable(f"{asked} was refused without an answer")
-    return error_of(error.response.status_code, error.response.content, asked)

@@ -9,8 +9,9 @@ from typing import Literal
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
+from websockets.exceptions import ConnectionClosed
 
+from trading_core.advanced_trade.foreign_errors import FOREIGN
 from trading_core.advanced_trade.jwt_sign import TokenSigner
 from trading_core.advanced_trade.wire_frames import (
     AnyFrame,
@@ -30,6 +31,7 @@ OPEN_WITHIN_S = 5.0
 STALE_AFTER_S = 5.0
 STALE_REAL_MIN_S = 2.0
 CLOSE_WITHIN_S = 1.0
+ABNORMAL_CLOSURE = 1006  # RFC 6455: the connection ended without a close frame
 ACCOUNT_WIDE = frozenset({"heartbeats", "user"})  # without product ids: orders of every product
 
 
@@ -87,10 +89,9 @@ class StreamConnection:
                 await self._receive(socket)
         except ConnectionClosed as e:
             # A clean close (1000, 1001) is a failure too: production sends 1001 at any time.
-            code = e.rcvd.code if e.rcvd else 1006
-            raise ConnectionLost(f"closed by the venue with code {code}") from e
-        except (OSError, TimeoutError, InvalidHandshake, InvalidURI) as e:
-            raise ConnectionLost(f"{self._line.url} cannot be reached ({type(e).__name__}: {e})") from e
+            raise ConnectionLost(f"closed by the venue with code {_code(e)}") from e
+        except FOREIGN as e:
+            raise ConnectionLost(f"{self._line.url} cannot be reached ({type(e).__name__})") from e
         except SchemaDrift as e:
             raise ConnectionLost(str(e), is_gap=True) from e
 
@@ -143,3 +144,7 @@ class StreamConnection:
             self._waiting_for -= event.subscriptions.keys()
         if not self._waiting_for:
             self._on_ready()
+
+
+def _code(closed: ConnectionClosed) -> int:
+    return closed.rcvd.code if closed.rcvd else ABNORMAL_CLOSURE
