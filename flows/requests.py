@@ -91,6 +91,15 @@ class LadderRequest(Request):
     )
 
 
+class DrillRequest(Request):
+    """Which rehearsal the drill takes over."""
+
+    plan: Rung = Field(default=Rung.PHASE2, description="The rung whose rehearsal is taken over; its limits count.")
+    speed: Annotated[float, Field(gt=0, le=60)] = Field(
+        default=10.0, description="How many times faster than the clock the local exchange runs."
+    )
+
+
 class EmergencyAction(StrEnum):
     """From the mildest to the hardest; each may be repeated."""
 

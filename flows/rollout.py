@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, Literal, assert_never
+from contextlib import nullcontext
+from typing import Any, assert_never
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from prefect.states import Cancelled, Completed, Failed
+from pydantic import ValidationError
 
+from flows.account_slot import AccountBusy, account_slot
 from flows.console import stage_ended, stage_started
+from flows.labels import label
+from flows.late import skipped_if_late
+from flows.requests import RolloutRequest, VenueRequest
 from tasks.artifact_analysis import artifact_analysis
 from tasks.capability_probe import capability_probe
 from tasks.dry_run_pulse import dry_run_pulse
 from tasks.go_no_go import go_no_go
 from tasks.live_micro_test import live_micro_test
 from tasks.preflight import preflight
+from tasks.window import watched
 from trading_core.bootstrap import account_fingerprint, open_venue
 from trading_core.errors import ConfigurationError, VenueError
 from trading_core.gate.decide import DecisionRecord
 from trading_core.gate.outcomes import Verdict
 from trading_core.local_exchange.faults import load_faults
-from trading_core.plan import Plan, Rung, Stage
+from trading_core.money import decimal_of
+from trading_core.plan import Plan, Stage
 from trading_core.plan_files import find_plan
 from trading_core.prepare import prepare_run
 from trading_core.run import RunContext, VenueName
@@ -31,28 +38,7 @@ from trading_core.settings import Settings, load_settings
 from trading_core.stages.files import not_reached
 from trading_core.stages.result import StageResult, StageStatus
 
-
-class RolloutRequest(BaseModel):
-    """What an operator asks for."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    plan: Rung = Field(default=Rung.PHASE2, description="The rung to run.")
-    plan_file: str = Field(
-        default="", description="Path of a .toml file that takes the place of the rung's own plan; empty for none."
-    )
-    venue: VenueName = Field(default=VenueName.LOCAL, description="Where to trade; local and simulated rehearse.")
-    day: Literal["calm", "typical", "volatile"] = Field(
-        default="typical", description="The recorded day that a rehearsal replays."
-    )
-    seed: int = Field(default=1, ge=0, description="Seed of the rehearsal's market and of the strategy.")
-    speed: Annotated[float, Field(gt=0, le=1440)] = Field(
-        default=1.0, description="How many times faster than the clock the local exchange runs."
-    )
-    faults: str = Field(default="", description="Fault plan of the local exchange; empty for a healthy one.")
-    run_id: str = Field(default="", description="Empty: made from plan, venue and time.", pattern="^[A-Za-z0-9_-]*$")
-
-
+REFUSED = "Refused"
 AT_THE_VENUE = {
     Stage.PREFLIGHT: preflight,
     Stage.CAPABILITY_PROBE: capability_probe,
@@ -62,10 +48,21 @@ AT_THE_VENUE = {
 
 
 @flow(name="rollout", flow_run_name="{request.plan} on {request.venue}", persist_result=True, retries=0)
-def rollout(request: RolloutRequest) -> State[DecisionRecord]:
-    """Run one rung: preflight, capability probe, dry-run pulse, live micro test, artifact analysis, go/no-go."""
+def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
+    """Promote a bot by one rung: six stages in order, each a gate for the next, and a verdict as the run's state.
+
+    GO: every must was shown. CONDITIONAL: nothing failed, not everything was shown. NoGo: the message names the first
+    reason. Refused or Skipped: nothing was started. Any other failure is a bug or a crash, and no verdict.
+    """
+    if (skipped := skipped_if_late(request.start_within_s)) is not None:
+        return skipped
     context = prepare(request)
-    stages = trade(context)
+    label(context)
+    try:
+        with account_slot(context, request.account_wait_s):
+            stages = trade(context)
+    except AccountBusy as e:
+        return Cancelled(name=REFUSED, message=str(e))
     if all(stage.status is StageStatus.PASSED for stage in stages):
         stage_started(Stage.ARTIFACT_ANALYSIS)
         stages.append(artifact_analysis(context, stages[-1].ended_ns))
@@ -87,7 +84,7 @@ def run_from_command_line(**asked: object) -> State[Any]:
     return rollout(request, return_state=True)
 
 
-def prepare(request: RolloutRequest) -> RunContext:
+def prepare(request: VenueRequest) -> RunContext:
     """Return the run's context; the same Prefect flow run always means the same run."""
     settings, plan, venue = check(request)
     return prepare_run(
@@ -103,10 +100,10 @@ def prepare(request: RolloutRequest) -> RunContext:
     )
 
 
-def check(request: RolloutRequest) -> tuple[Settings, Plan, VenueName]:
+def check(request: VenueRequest) -> tuple[Settings, Plan, VenueName]:
     """Return what the request means here; raises ConfigurationError for what cannot be run, before anything starts."""
     settings = load_settings(os.environ)
-    plan = settings.tighten(_plan_of(request))
+    plan = _tightened(settings.tighten(_plan_of(request)), settings, request.impact_bps_max)
     venue = settings.venue_for(request.venue, request.plan)
     if faults := request.faults or plan.faults:
         load_faults(faults)
@@ -115,7 +112,16 @@ def check(request: RolloutRequest) -> tuple[Settings, Plan, VenueName]:
     return settings, plan, venue
 
 
-def _plan_of(request: RolloutRequest) -> Plan:
+def _tightened(plan: Plan, settings: Settings, impact_bps_max: str) -> Plan:
+    """Return the plan under the request's own limit, which may tighten further, like the environment's."""
+    if not impact_bps_max:
+        return plan
+    if (limit := decimal_of(impact_bps_max)) <= 0:
+        raise ConfigurationError(f"the impact limit is {impact_bps_max!r} (needed: basis points above 0, like 7.5)")
+    return settings.model_copy(update={"max_impact_bps": limit}).tighten(plan)
+
+
+def _plan_of(request: VenueRequest) -> Plan:
     plan = find_plan(request.plan_file or request.plan)
     if plan.name is not request.plan:
         raise ConfigurationError(
@@ -131,7 +137,8 @@ def trade(context: RunContext) -> list[StageResult]:
         with open_venue(context) as endpoint:
             for stage, run in AT_THE_VENUE.items():
                 stage_started(stage)
-                stages.append(run(context, endpoint))
+                with watched(context) if stage is Stage.LIVE_MICRO_TEST else nullcontext():
+                    stages.append(run(context, endpoint))
                 stage_ended(stages[-1])
                 if stages[-1].status is not StageStatus.PASSED:
                     break

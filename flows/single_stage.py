@@ -68,7 +68,7 @@ def artifact_analysis_alone(request: RunRequest) -> State[StageResult]:
     return _shown(context, artifact_analysis(context, traded.ended_ns))
 
 
-@flow(name="single go/no-go", flow_run_name="{request.run_id}", persist_result=True)
+@flow(name="single decision", flow_run_name="{request.run_id}", persist_result=True)
 def go_no_go_alone(request: RunRequest) -> State[DecisionRecord]:
     """Decide a finished run again, with the approvals and waivers filed since: this one is a verdict."""
     context = finished_run(load_settings(os.environ), request.run_id)
