@@ -12,7 +12,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from checks.cross import CROSS, CrossView, cross_checks
+from checks.cross import CROSS, cross_checks
+from checks.cross_view import CrossView
 from checks.findings import CheckReport, Finding, make_finding
 from checks.suites import registry
 from trading_core.artifacts import ArtifactName
@@ -73,7 +74,7 @@ def analyse(context: RunContext, now_ns: int, timeout_s: float = VALIDATION_TIME
 def read_events(context: RunContext) -> tuple[list[tuple[int, AnyEvent]], str | None]:
     """Return the run's events and why their chain does not verify; ([], reason) if there are none to read."""
     try:
-        with EventReader(context.event_store_root, context.run_id) as reader:
+        with EventReader(context.store, context.run_id) as reader:
             error = None
             try:
                 reader.verify()

@@ -17,11 +17,23 @@ NUMBERS: dict[ArtifactName, tuple[str, ...]] = {
     ArtifactName.REJECTION_BREAKDOWN: (),
     ArtifactName.LIQUIDITY: ("updates",),
     ArtifactName.TIMELINE: (),
+    ArtifactName.LATENCY: (),
+    ArtifactName.FUNDING: ("position", "mark", "rate", "booked", "expected", "gap"),
+    ArtifactName.CORRELATION: ("n",),
+    ArtifactName.CHECKPOINTS: ("at_h",),
+    ArtifactName.SUMMARY: (
+        "signals", "sent", "accepted", "rejected", "denied", "fills", "bought", "sold", "pnl", "fees", "funding",
+        "unfilled", "position",
+    ),
 }
 OPTIONAL_NUMBERS: dict[ArtifactName, tuple[str, ...]] = {
     ArtifactName.SIZED_DOWN_EVENTS: ("realized_impact_bps",),
     ArtifactName.EXECUTION_LOGS: ("latency_ms", "submit_seq", "answer_seq", "left"),
     ArtifactName.LIQUIDITY: ("mark", "spread_bps", "staleness_s", "bid_depth_l10", "ask_depth_l10"),
+    ArtifactName.LATENCY: ("decision_to_submit_ms", "submit_to_answer_ms", "submit_to_first_fill_ms"),
+    ArtifactName.CORRELATION: ("correlation",),
+    ArtifactName.CHECKPOINTS: ("equity", "pnl", "accepted", "rejected"),
+    ArtifactName.SUMMARY: ("slippage_bps", "shortfall"),
 }
 TEXTS: dict[ArtifactName, tuple[str, ...]] = {
     ArtifactName.RECONCILIATION_HISTORY: (),
@@ -31,4 +43,9 @@ TEXTS: dict[ArtifactName, tuple[str, ...]] = {
     ArtifactName.REJECTION_BREAKDOWN: ("by", "product_id", "purpose", "reason"),
     ArtifactName.LIQUIDITY: ("product_id",),
     ArtifactName.TIMELINE: ("kind", "name", "severity"),
+    ArtifactName.LATENCY: ("client_order_id", "product_id", "purpose"),
+    ArtifactName.FUNDING: ("product_id",),
+    ArtifactName.CORRELATION: ("first", "second"),
+    ArtifactName.CHECKPOINTS: ("state",),
+    ArtifactName.SUMMARY: ("product_id",),
 }

@@ -3,52 +3,39 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from decimal import Decimal
 from itertools import pairwise
 
+from checks.cross_figures import (
+    checkpoints_agree,
+    feed_is_alive,
+    funding_agrees,
+    latencies_agree,
+    store_counts,
+    summary_agrees,
+)
+from checks.cross_view import EXACT, Broken, CrossView, fills_of, quiet_books
 from checks.findings import EvidenceRow, Finding, make_finding
 from trading_core.artifact_export import breakdown, export
 from trading_core.artifacts import (
     FIVE,
     ArtifactName,
     ExecutionLogs,
-    FillStep,
     MarginSnapshots,
     ReconciliationHistory,
-    ReconciliationRow,
     RejectionBreakdown,
     SizedDownEvents,
     Timeline,
     to_json,
 )
-from trading_core.events import AnyEvent
 from trading_core.gate.criteria import outcome_of
 from trading_core.gate.outcomes import Outcome, Reason
-from trading_core.metrics.evidence import Evidence, Unusable
+from trading_core.metrics.evidence import Unusable
 from trading_core.money import CENT, ZERO, plain
-from trading_core.run import RunContext
-from trading_core.storage.artifact_store import ArtifactStore
 
 IDENTITY = "reconciliation_history.books_identity"
 SNAPSHOTS_MIN = 3
-EXACT = Decimal("0.000001")
-
-
-@dataclass(frozen=True, slots=True)
-class CrossView:
-    """All that a cross check may look at; `findings` are those of the single artifacts, by criterion."""
-
-    context: RunContext
-    evidence: Evidence
-    events: Sequence[tuple[int, AnyEvent]]
-    store: ArtifactStore
-    findings: Mapping[str, Finding]
-
-
-class Broken(list[str]):
-    """What contradicts, one sentence each; empty is well."""
 
 
 def digests(view: CrossView) -> Broken:
@@ -87,7 +74,9 @@ def from_events(view: CrossView) -> Broken:
         raise Unusable(Reason.MISSING, "the event store has no event of this run")
     own = export(view.context, ((s, e) for s, e in view.events if s <= last_seq), sizes).named()
     seen = Broken()
-    for name in (*FIVE, ArtifactName.TIMELINE):  # liquidity also needs the ticks
+    for name in ArtifactName:
+        if name is ArtifactName.LIQUIDITY:  # it also needs the ticks
+            continue
         loaded = view.evidence.artifacts[name]
         if loaded.problem is not None or loaded.model is None:
             raise Unusable(loaded.problem or Reason.MISSING, loaded.detail)
@@ -103,7 +92,7 @@ def fills_known(view: CrossView) -> Broken:
     for trace in logs.rows:
         seen += [f"fill {f.entry_id} is under order {trace.order_id}" for f in trace.fills
                  if f.order_id != trace.order_id]
-    counts = Counter(f.entry_id for f in _fills(logs))
+    counts = Counter(f.entry_id for f in fills_of(logs))
     return Broken([*seen, *(f"fill {entry} was booked {n} times" for entry, n in counts.items() if n > 1)])
 
 
@@ -148,7 +137,7 @@ def identity_twice(view: CrossView) -> Broken:
 
 def fees_agree(view: CrossView) -> Broken:
     """The fees of each quiet snapshot are the commissions of the fills before it."""
-    rows, fills = _books(view)
+    rows, fills = quiet_books(view)
     paid, done, seen = ZERO, 0, Broken()
     for row in rows:
         while done < len(fills) and fills[done].seq < row.seq:
@@ -160,7 +149,7 @@ def fees_agree(view: CrossView) -> Broken:
 
 def positions_agree(view: CrossView) -> Broken:
     """The position of each quiet snapshot is what the fills before it bought and sold."""
-    rows, fills = _books(view)
+    rows, fills = quiet_books(view)
     held: dict[str, Decimal] = {}
     done, seen = 0, Broken()
     for row in rows:
@@ -176,7 +165,7 @@ def positions_agree(view: CrossView) -> Broken:
 
 def equity_moves(view: CrossView) -> Broken:
     """Equity that never changes although something was bought or sold is not computed."""
-    rows, fills = _books(view)
+    rows, fills = quiet_books(view)
     if fills and len(rows) >= SNAPSHOTS_MIN and len({row.equity for row in rows}) == 1:
         return Broken([f"equity is {plain(rows[0].equity)} in all {len(rows)} snapshots, with {len(fills)} fills"])
     return Broken()
@@ -208,6 +197,12 @@ CROSS: dict[str, Callable[[CrossView], Broken]] = {
     "cross.positions_agree": positions_agree,
     "cross.equity_moves": equity_moves,
     "cross.time_is_one": time_is_one,
+    "cross.store_counts": store_counts,
+    "cross.feed_is_alive": feed_is_alive,
+    "cross.latencies_agree": latencies_agree,
+    "cross.funding_agrees": funding_agrees,
+    "cross.summary_agrees": summary_agrees,
+    "cross.checkpoints_agree": checkpoints_agree,
 }
 
 
@@ -227,13 +222,3 @@ def _finding(criterion: str, check: Callable[[CrossView], Broken], view: CrossVi
     rows = tuple(EvidenceRow(row=i, values={"detail": words}) for i, words in enumerate(broken))
     return make_finding(criterion, title, Outcome.FAIL, Reason.INVARIANT_BROKEN, broken[0],
                         rows_broken=len(broken), evidence=rows)
-
-
-def _fills(logs: ExecutionLogs) -> list[FillStep]:
-    return sorted((f for trace in logs.rows for f in trace.fills), key=lambda fill: fill.seq)
-
-
-def _books(view: CrossView) -> tuple[list[ReconciliationRow], list[FillStep]]:
-    """Return the quiet snapshots and all fills, in the order of their events."""
-    history, logs = view.evidence.get(ReconciliationHistory), view.evidence.get(ExecutionLogs)
-    return [row for row in history.rows if row.is_quiescent], _fills(logs)

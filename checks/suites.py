@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from checks.columns import NUMBERS, OPTIONAL_NUMBERS, TEXTS
-from trading_core.artifacts import ArtifactName, RefusedBy
+from trading_core.artifacts import ArtifactName, CheckpointState, Leg, RefusedBy, TimelineRow
 from trading_core.gate.outcomes import Reason
 from trading_core.orders import OrderStatus, OrderType, Purpose, Side, TimeInForce
-from trading_core.plan import Tier
+from trading_core.plan import PlanModel, Tier
 
 FINITE_MAX = 1e18  # above it is no figure of ours; infinity is
 CENT = 0.01
@@ -36,10 +36,13 @@ class Rule:
     is_optional: bool = False
 
 
-# Artifacts in which no row at all may be the truth; validate.py says when.
-MAY_BE_EMPTY = frozenset(
-    {ArtifactName.SIZED_DOWN_EVENTS, ArtifactName.REJECTION_BREAKDOWN, ArtifactName.TIMELINE}
+# Rows that are no single event, or have one only if they were reached.
+WITHOUT_TIME = frozenset(
+    {ArtifactName.EXECUTION_LOGS, ArtifactName.CORRELATION, ArtifactName.CHECKPOINTS, ArtifactName.SUMMARY}
 )
+WITHOUT_SEQ = WITHOUT_TIME | {ArtifactName.LIQUIDITY}
+# Artifacts in which no row at all is the truth of a quiet run; validate.py knows further ones, with a condition.
+MAY_BE_EMPTY = frozenset({ArtifactName.TIMELINE, ArtifactName.FUNDING})
 
 
 def suite(name: ArtifactName, every_s: int = 60) -> tuple[Rule, ...]:
@@ -55,8 +58,8 @@ def registry() -> tuple[str, ...]:
 
 def _head(name: ArtifactName) -> list[Rule]:
     numbers, texts, optional = NUMBERS[name], TEXTS[name], OPTIONAL_NUMBERS.get(name, ())
-    key = () if name in (ArtifactName.EXECUTION_LOGS, ArtifactName.LIQUIDITY) else ("seq",)
-    time = () if name is ArtifactName.EXECUTION_LOGS else ("ts_s",)
+    key = () if name in WITHOUT_SEQ else ("seq",)
+    time = () if name in WITHOUT_TIME else ("ts_s",)
     columns = [*key, *time, *numbers, *texts, *optional]
     rules = [
         Rule("rows", "there is a row", "ExpectTableRowCountToBeBetween", {"min_value": 1}, Reason.EMPTY),
@@ -87,6 +90,10 @@ def _one_of(column: str, values: list[str]) -> Rule:
 def _rising(column: str, *, strictly: bool) -> Rule:
     return Rule(f"order.{column}", f"{column} never goes back", "ExpectColumnValuesToBeIncreasing",
                 {"column": column, "strictly": strictly})
+
+
+def _choices(row: type[PlanModel], member: str) -> list[str]:
+    return [str(choice) for choice in get_args(row.model_fields[member].annotation)]
 
 
 def _periodic(name: ArtifactName, every_s: int) -> list[Rule]:
@@ -158,7 +165,33 @@ _SPECIFIC: dict[ArtifactName, tuple[Rule, ...]] = {
     ),
     ArtifactName.TIMELINE: (
         _rising("seq", strictly=True),
-        _one_of("kind", ["alert", "guardrail", "state", "stream", "venue_failed", "step"]),
-        _one_of("severity", ["INFO", "WARNING", "ERROR", "CRITICAL"]),
+        _one_of("kind", _choices(TimelineRow, "kind")),
+        _one_of("severity", _choices(TimelineRow, "severity")),
+    ),
+    ArtifactName.LATENCY: (
+        Rule("unique.client_order_id", "no order is counted twice", "ExpectColumnValuesToBeUnique",
+             {"column": "client_order_id"}),
+        *(_between(leg.value, 0, None, is_optional=True) for leg in Leg),
+        _one_of("purpose", list(Purpose)),
+    ),
+    ArtifactName.FUNDING: (
+        _rising("seq", strictly=True),
+        Rule("as_announced", "what was booked is what position, mark and rate demand, to the cent",
+             "ExpectColumnValuesToBeBetween", {"column": "gap", "min_value": -CENT, "max_value": CENT}),
+    ),
+    ArtifactName.CORRELATION: (
+        _between("correlation", -1, 1, is_optional=True),
+        _between("n", 0, None),
+    ),
+    ArtifactName.CHECKPOINTS: (
+        _rising("at_h", strictly=True),
+        _one_of("state", list(CheckpointState)),
+        _between("accepted", 0, None, is_optional=True),
+        _between("rejected", 0, None, is_optional=True),
+    ),
+    ArtifactName.SUMMARY: (
+        Rule("unique.product_id", "no product occurs twice", "ExpectColumnValuesToBeUnique",
+             {"column": "product_id"}),
+        *(_between(name, 0, None) for name in ("sent", "accepted", "rejected", "denied", "fills", "bought", "sold")),
     ),
 }

@@ -227,13 +227,18 @@ def _evidence(rows: list[Row], index: int) -> EvidenceRow:
 
 
 def _may_be_empty(name: ArtifactName, document: dict[str, Any]) -> bool:
-    """Tell whether no row is the truth: no probe was to cut an order; orders were sent and nobody refused one."""
+    """Tell whether no row is the truth: nothing was to provoke one, or nobody refused one of the orders sent."""
     if name is ArtifactName.SIZED_DOWN_EVENTS:
         return document.get("was_probed") is False
     if name is ArtifactName.REJECTION_BREAKDOWN:
         totals = document.get("totals")
         sent = totals.get("sent") if isinstance(totals, dict) else None
         return isinstance(sent, int) and sent > 0
+    if name is ArtifactName.CHECKPOINTS:
+        return document.get("planned_h") == []
+    if name is ArtifactName.CORRELATION:
+        products = document.get("products")
+        return isinstance(products, list) and len(products) == 1
     return name in MAY_BE_EMPTY
 
 

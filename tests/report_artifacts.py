@@ -8,14 +8,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from trading_core.artifact_derive import LatencyTable
+from trading_core.artifact_summary import BooksSoFar, ReturnsTable, TimelineSoFar, funding_history, summary
 from trading_core.artifacts import (
     AnswerKind,
     AnswerStep,
     ArtifactSet,
     CancelStep,
+    CheckpointRow,
+    Checkpoints,
+    CheckpointState,
     DenialStep,
+    Distance,
     ExecutionLogs,
     FillStep,
+    FundingRow,
     Header,
     LiquidityHistory,
     LiquidityRow,
@@ -39,6 +46,7 @@ from trading_core.artifacts import (
     Trace,
 )
 from trading_core.clock import MINUTE_NS, NS, from_iso
+from trading_core.events import SnapshotTaken
 from trading_core.orders import Liquidity, OrderStatus, OrderType, Purpose, Side, TimeInForce
 from trading_core.plan import Level
 
@@ -96,7 +104,7 @@ def money(value: float, places: int = 4) -> Decimal:
 
 
 def make_artifacts(day: Day, run_id: str = "phase2-20260302T000000Z-7", plan: str = "phase2") -> ArtifactSet:
-    """Return the seven artifacts of the day."""
+    """Return the artifacts of the day."""
     traces, cuts = make_traces(day)
     header = Header(
         run_id=run_id, plan=plan, venue="local", level=Level.L0, subject_digest=SUBJECT,
@@ -105,14 +113,59 @@ def make_artifacts(day: Day, run_id: str = "phase2-20260302T000000Z-7", plan: st
         last_seq=day.seq + 400,
     )
     books, margin = make_books(day)
+    refused, latency = make_breakdown(header, traces), LatencyTable().artifact(header, traces)
+    funding = funding_history(header, make_funding(day))
+    returns, totals, happened = ReturnsTable(day.symbols), BooksSoFar(), TimelineSoFar()
+    for row, used in zip(books, margin, strict=True):
+        returns.add(row.ts, row.marks)
+        totals.add(make_snapshot(row, used))
+    sizes = dict.fromkeys(day.symbols, Decimal(1))
     return ArtifactSet(
         reconciliation_history=ReconciliationHistory(header=header, snapshot_every_s=60, rows=books),
         sized_down_events=SizedDownEvents(header=header, was_probed=True, rows=cuts),
         margin_snapshots=MarginSnapshots(header=header, snapshot_every_s=60, rows=margin),
         execution_logs=ExecutionLogs(header=header, contract_sizes=dict.fromkeys(day.symbols, Decimal(1)), rows=traces),
-        rejection_breakdown=make_breakdown(header, traces),
+        rejection_breakdown=refused,
         liquidity=LiquidityHistory(header=header, rows=make_liquidity(day)),
         timeline=Timeline(header=header, rows=make_timeline(day)),
+        latency=latency,
+        funding=funding,
+        correlation=returns.artifact(header),
+        checkpoints=Checkpoints(header=header, planned_h=(0, 24), rows=make_checkpoints(day, books)),
+        summary=summary(header, day.symbols, sizes, traces, refused, latency, funding, cuts, totals, happened),
+    )
+
+
+def make_funding(day: Day) -> tuple[FundingRow, ...]:
+    return tuple(
+        FundingRow(
+            seq=day.next_seq(), ts=START_NS + minute * MINUTE_NS, funding_time=START_NS + minute * MINUTE_NS,
+            product_id=day.symbols[0], position=Decimal("-1"), mark=Decimal(500), rate=Decimal("0.0001"),
+            booked=Decimal("0.05"), expected=Decimal("0.05"), gap=Decimal(0),
+        )
+        for minute in range(59, day.minutes, 60)
+    )
+
+
+def make_checkpoints(day: Day, books: tuple[ReconciliationRow, ...]) -> tuple[CheckpointRow, ...]:
+    first = books[0]
+    return (
+        CheckpointRow(
+            at_h=0, state=CheckpointState.REACHED, detail="0.4 s after it was due", seq=first.seq, ts=first.ts,
+            equity=first.equity, pnl=first.equity - first.opening_equity, accepted=0, rejected=0,
+            e_log10={"order_acceptance": Decimal(0)},
+            guardrails={"daily_loss": Distance(observed=Decimal(0), limit=Decimal(50), left=Decimal(50))},
+        ),
+        CheckpointRow(at_h=24, state=CheckpointState.MISSING, detail=f"no figures: the events span {day.minutes} min"),
+    )
+
+
+def make_snapshot(row: ReconciliationRow, used: MarginRow) -> SnapshotTaken:
+    shared = {name: getattr(row, name) for name in type(row).model_fields if name not in ("seq", "ts")}
+    return SnapshotTaken(
+        ts_ns=row.ts, margin_used=used.margin_used, margin_available=used.margin_available,
+        margin_utilization=used.margin_utilization, margin_window=used.margin_window, staleness_s={}, spread_bps={},
+        **shared,
     )
 
 

@@ -9,11 +9,22 @@ from typing import Literal
 import msgspec
 
 from trading_core import events as ev
+from trading_core.artifact_derive import LatencyTable, checkpoint_row, checkpoints
 from trading_core.artifact_refusals import by_purpose, by_symbol, reason_counts, refusals, totals
+from trading_core.artifact_summary import (
+    BooksSoFar,
+    ReturnsTable,
+    TimelineSoFar,
+    funding_history,
+    funding_row,
+    summary,
+)
 from trading_core.artifact_traces import TraceBuilder
 from trading_core.artifacts import (
     ArtifactSet,
+    CheckpointRow,
     ExecutionLogs,
+    FundingRow,
     Header,
     LiquidityHistory,
     LiquidityRow,
@@ -27,9 +38,9 @@ from trading_core.artifacts import (
     TimelineRow,
     Trace,
 )
-from trading_core.clock import MINUTE_NS
+from trading_core.clock import MINUTE_NS, NS
 from trading_core.market import LEVELS_OF_DEPTH, OrderBook
-from trading_core.money import ZERO
+from trading_core.money import ONE, ZERO
 from trading_core.orders import Side
 from trading_core.products import Product
 from trading_core.run import RunContext, VenueName
@@ -61,6 +72,13 @@ class Exporter:
         self._margin: list[MarginRow] = []
         self._liquidity: dict[tuple[int, str], LiquidityRow] = {}
         self._timeline: list[TimelineRow] = []
+        self._latencies = LatencyTable()
+        self._funding: list[FundingRow] = []
+        self._products = tuple(p.product_id for p in context.plan.products)
+        self._returns = ReturnsTable(self._products)
+        self._checkpoints: list[CheckpointRow] = []
+        self._totals = BooksSoFar()
+        self._happened = TimelineSoFar()
         self._margin_level = ""
         self._window = (0, 0)
         self._events = 0
@@ -83,9 +101,16 @@ class Exporter:
                 self._on_snapshot(seq, event)
             case ev.AccountRead():
                 self._on_account(seq, event)
+            case ev.FundingAccrued():
+                size = self._contract_sizes.get(event.product_id, ONE)
+                self._funding.append(funding_row(seq, event, size))
             case _:
                 if (row := timeline_row(seq, event)) is not None:
                     self._timeline.append(row)
+                if isinstance(event, ev.CheckpointReached):
+                    traces, _, _ = self._traces.finish()
+                    self._checkpoints.append(checkpoint_row(seq, event, self._context.plan, traces))
+                self._happened.add(event)
                 self._traces.add(seq, event)
 
     def finish(self) -> ArtifactSet:
@@ -93,6 +118,9 @@ class Exporter:
         plan, header = self._context.plan, self._header()
         every_s = plan.protocol.snapshot_every_s
         traces, orphans, sized = self._traces.finish()
+        refused = breakdown(header, traces)
+        latency = self._latencies.artifact(header, traces)
+        funding = funding_history(header, self._funding)
         return ArtifactSet(
             reconciliation_history=ReconciliationHistory(
                 header=header, snapshot_every_s=every_s, rows=tuple(self._reconciliation)
@@ -104,11 +132,19 @@ class Exporter:
             execution_logs=ExecutionLogs(
                 header=header, contract_sizes=self._contract_sizes, rows=traces, orphan_fills=orphans
             ),
-            rejection_breakdown=breakdown(header, traces),
+            rejection_breakdown=refused,
             liquidity=LiquidityHistory(
                 header=header, rows=tuple(row for _, row in sorted(self._liquidity.items()))
             ),
             timeline=Timeline(header=header, rows=tuple(self._timeline)),
+            latency=latency,
+            funding=funding,
+            correlation=self._returns.artifact(header),
+            checkpoints=checkpoints(header, plan, self._checkpoints),
+            summary=summary(
+                header, self._products, self._contract_sizes, traces, refused, latency, funding, sized, self._totals,
+                self._happened,
+            ),
         )
 
     def _header(self) -> Header:
@@ -121,6 +157,8 @@ class Exporter:
         )
 
     def _on_snapshot(self, seq: int, event: ev.SnapshotTaken) -> None:
+        self._totals.add(event)
+        self._returns.add(event.ts_ns, event.marks)
         self._reconciliation.append(
             ReconciliationRow(
                 seq=seq, ts=event.ts_ns, equity=event.equity, opening_equity=event.opening_equity,
@@ -240,6 +278,10 @@ def timeline_row(seq: int, event: ev.AnyEvent) -> TimelineRow | None:
         case ev.GuardrailTripped():
             words = f"{event.observed} (limit {event.limit}): {event.state}"
             return _row(seq, event, "guardrail", event.name, "CRITICAL", words)
+        case ev.SessionResumed():
+            gap_s = Decimal(event.ts_ns - event.last_ns) / NS
+            words = f"nobody watched for {gap_s:.1f} s; {event.in_flight} orders were in flight"
+            return _row(seq, event, "session", "resumed", "WARNING", words, measurements={"gap_s": gap_s})
         case ev.StateChanged():
             return _row(seq, event, "state", event.state, "INFO", f"{event.reason} ({event.actor})")
         case ev.StreamChanged():
@@ -256,7 +298,7 @@ def timeline_row(seq: int, event: ev.AnyEvent) -> TimelineRow | None:
             return None
 
 
-Kind = Literal["alert", "checkpoint", "guardrail", "state", "stream", "venue_failed", "step"]
+Kind = Literal["alert", "checkpoint", "guardrail", "session", "state", "stream", "venue_failed", "step"]
 
 
 def _row(

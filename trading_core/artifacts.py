@@ -10,6 +10,23 @@ import msgspec
 from pydantic import Field
 
 from trading_core.artifact_base import SCHEMA_VERSION, Artifact, Count, Header, Instant, Money, Seq
+from trading_core.artifact_figures import (
+    CheckpointRow,
+    Checkpoints,
+    CheckpointState,
+    CorrelationRow,
+    CrossCorrelation,
+    Distance,
+    FundingHistory,
+    FundingRow,
+    ImpactFigures,
+    LatencyRow,
+    Leg,
+    LegFigures,
+    OrderLatencies,
+    RunSummary,
+    SymbolSummary,
+)
 from trading_core.artifact_orders import (
     AnswerKind,
     AnswerStep,
@@ -43,17 +60,30 @@ __all__ = [
     "ArtifactName",
     "ArtifactSet",
     "CancelStep",
+    "CheckpointRow",
+    "CheckpointState",
+    "Checkpoints",
+    "CorrelationRow",
     "Count",
+    "CrossCorrelation",
     "DenialStep",
+    "Distance",
     "ExecutionLogs",
     "FillStep",
+    "FundingHistory",
+    "FundingRow",
     "Header",
+    "ImpactFigures",
     "Instant",
+    "LatencyRow",
+    "Leg",
+    "LegFigures",
     "LiquidityHistory",
     "LiquidityRow",
     "MarginRow",
     "MarginSnapshots",
     "Money",
+    "OrderLatencies",
     "ReasonCount",
     "ReconciliationHistory",
     "ReconciliationRow",
@@ -61,12 +91,14 @@ __all__ = [
     "RefusedBy",
     "RejectionBreakdown",
     "ReportStep",
+    "RunSummary",
     "Seq",
     "SignalStep",
     "SizedDownEvents",
     "SizedDownRow",
     "SizingStep",
     "SubmitStep",
+    "SymbolSummary",
     "Timeline",
     "TimelineRow",
     "Totals",
@@ -87,6 +119,11 @@ class ArtifactName(StrEnum):
     REJECTION_BREAKDOWN = "rejection_breakdown"
     LIQUIDITY = "liquidity"
     TIMELINE = "timeline"
+    LATENCY = "latency"
+    FUNDING = "funding"
+    CORRELATION = "correlation"
+    CHECKPOINTS = "checkpoints"
+    SUMMARY = "summary"
 
 
 FIVE = tuple(ArtifactName)[:5]
@@ -178,7 +215,7 @@ class TimelineRow(PlanModel):
 
     seq: Seq
     ts: Instant
-    kind: Literal["alert", "checkpoint", "guardrail", "state", "stream", "venue_failed", "step"]
+    kind: Literal["alert", "checkpoint", "guardrail", "session", "state", "stream", "venue_failed", "step"]
     name: str
     severity: Literal["INFO", "WARNING", "ERROR", "CRITICAL"]
     detail: str
@@ -195,7 +232,7 @@ class Timeline(Artifact):
 
 AnyArtifact: TypeAlias = (
     ReconciliationHistory | SizedDownEvents | MarginSnapshots | ExecutionLogs | RejectionBreakdown
-    | LiquidityHistory | Timeline
+    | LiquidityHistory | Timeline | OrderLatencies | FundingHistory | CrossCorrelation | Checkpoints | RunSummary
 )
 MODELS: dict[ArtifactName, type[AnyArtifact]] = {
     ArtifactName.RECONCILIATION_HISTORY: ReconciliationHistory,
@@ -205,6 +242,11 @@ MODELS: dict[ArtifactName, type[AnyArtifact]] = {
     ArtifactName.REJECTION_BREAKDOWN: RejectionBreakdown,
     ArtifactName.LIQUIDITY: LiquidityHistory,
     ArtifactName.TIMELINE: Timeline,
+    ArtifactName.LATENCY: OrderLatencies,
+    ArtifactName.FUNDING: FundingHistory,
+    ArtifactName.CORRELATION: CrossCorrelation,
+    ArtifactName.CHECKPOINTS: Checkpoints,
+    ArtifactName.SUMMARY: RunSummary,
 }
 
 
@@ -222,6 +264,11 @@ class ArtifactSet(PlanModel):
     rejection_breakdown: RejectionBreakdown
     liquidity: LiquidityHistory
     timeline: Timeline
+    latency: OrderLatencies
+    funding: FundingHistory
+    correlation: CrossCorrelation
+    checkpoints: Checkpoints
+    summary: RunSummary
 
     def named(self) -> dict[ArtifactName, AnyArtifact]:
         """Return the artifacts by name, the specification's five first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import TYPE_CHECKING
 
 from trading_core.desk import Desk
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FULL = Decimal(100)
 _TENTH = Decimal("0.1")
+_SIX_DIGITS = Context(prec=6)
 _REFUSED = frozenset({OrderStatus.REJECTED, OrderStatus.FAILED})
 
 
@@ -74,7 +75,8 @@ def checkpoint_figures(engine: Engine, watched: Mapping[str, Decimal]) -> dict[s
         **watched,
     }
     if rate is not None and rate.p0 is not None:
-        figures["order_acceptance_e_value"] = e_value(tally, rate.p0).quantize(Decimal("0.0001"))
+        # A long day takes it far beyond what a fixed number of decimals can hold: keep six digits, whatever the size.
+        figures["order_acceptance_e_value"] = _SIX_DIGITS.plus(e_value(tally, rate.p0))
     return figures
 
 

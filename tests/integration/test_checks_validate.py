@@ -19,6 +19,12 @@ from trading_core.gate.outcomes import Outcome, Reason
 SOUND = {Outcome.PASS, Outcome.NOT_APPLICABLE}
 RECONCILIATION, LOGS, SIZED = "reconciliation_history", "execution_logs", "sized_down_events"
 
+FUNDING = {
+    "seq": 5, "ts": "2026-03-02T01:00:00.000000Z", "product_id": "BTC-PERP",
+    "funding_time": "2026-03-02T01:00:00.000000Z", "position": "-1", "mark": "500", "rate": "0.0001",
+    "booked": "0.05", "expected": "0.05", "gap": "0",
+}
+
 
 def findings(folder: Path, name: str) -> dict[str, Finding]:
     """Return the findings of one artifact by criterion: all that the registry has for it."""
@@ -79,6 +85,23 @@ EDITS: list[tuple[str, Callable[[dict[str, Any]], object], str, Outcome, Reason]
      Reason.EMPTY),
     ("liquidity", lambda d: d["rows"][0].update(spread_bps="-1"), "range.spread_bps", Outcome.FAIL,
      Reason.INVARIANT_BROKEN),
+    ("latency", lambda d: d["rows"][0].update(submit_to_answer_ms="-1"), "range.submit_to_answer_ms", Outcome.FAIL,
+     Reason.INVARIANT_BROKEN),
+    ("latency", lambda d: d["rows"].append(d["rows"][0]), "unique.client_order_id", Outcome.FAIL,
+     Reason.INVARIANT_BROKEN),
+    ("latency", lambda d: d["rows"].clear(), "rows", Outcome.NO_DATA, Reason.EMPTY),
+    ("funding", lambda d: d["rows"].append({**FUNDING, "gap": "0.02"}), "as_announced", Outcome.FAIL,
+     Reason.INVARIANT_BROKEN),
+    ("funding", lambda d: d["rows"].append({**FUNDING, "booked": None}), "not_null.booked", Outcome.NO_DATA,
+     Reason.ALL_NULL),
+    ("correlation", lambda d: d["rows"].append({"first": "A", "second": "B", "n": 60, "correlation": 1.5}),
+     "range.correlation", Outcome.FAIL, Reason.INVARIANT_BROKEN),
+    ("correlation", lambda d: d.update(products=["A", "B"]), "rows", Outcome.NO_DATA, Reason.EMPTY),
+    ("checkpoints", lambda d: d.update(rows=[{"at_h": 4, "state": "guessed", "detail": ""}]), "known.state",
+     Outcome.ERROR, Reason.SCHEMA),
+    ("checkpoints", lambda d: d.update(planned_h=[0], rows=[]), "rows", Outcome.NO_DATA, Reason.EMPTY),
+    ("summary", lambda d: d["rows"][0].update(bought="-1"), "range.bought", Outcome.FAIL, Reason.INVARIANT_BROKEN),
+    ("summary", lambda d: d["rows"].clear(), "rows", Outcome.NO_DATA, Reason.EMPTY),
     ("timeline", lambda d: d["rows"][0].update(kind="rumour"), "known.kind", Outcome.ERROR, Reason.SCHEMA),
 ]
 

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from checks.cross import CROSS, IDENTITY, CrossView, cross_checks
+from checks.cross import CROSS, IDENTITY, cross_checks
+from checks.cross_view import CrossView
 from checks.findings import CheckReport, Finding, make_finding
 from checks.suites import registry
 from tests.evidence_runs import Events, load_run, make_events, write_artifact, write_run
+from trading_core import events as ev
 from trading_core.artifacts import MODELS, ArtifactName
 from trading_core.gate.outcomes import Outcome, Reason
 from trading_core.run import RunContext
@@ -58,6 +61,16 @@ FORGERIES: list[tuple[str, ArtifactName, Callable[[dict[str, Any]], object]]] = 
     ("equity_moves", ArtifactName.RECONCILIATION_HISTORY,
      lambda d: [row.update(equity="10000") for row in d["rows"]]),
     ("headers", ArtifactName.MARGIN_SNAPSHOTS, lambda d: d["header"].update(day="calm")),
+    ("store_counts", ArtifactName.RECONCILIATION_HISTORY, lambda d: d["rows"].pop()),
+    ("store_counts", ArtifactName.EXECUTION_LOGS, lambda d: d["rows"].pop()),
+    ("latencies_agree", ArtifactName.LATENCY, lambda d: d["rows"][0].update(submit_to_answer_ms="1")),
+    ("latencies_agree", ArtifactName.LATENCY, lambda d: d["rows"].pop()),
+    ("funding_agrees", ArtifactName.RECONCILIATION_HISTORY, lambda d: d["rows"][-1].update(funding="0.05")),
+    ("summary_agrees", ArtifactName.SUMMARY, lambda d: d.update(pnl="1")),
+    ("summary_agrees", ArtifactName.SUMMARY, lambda d: d["rows"][0].update(pnl="9")),
+    ("summary_agrees", ArtifactName.SUMMARY, lambda d: d["rows"][0].update(accepted=100)),
+    ("checkpoints_agree", ArtifactName.CHECKPOINTS, lambda d: d["rows"].append(
+        {"at_h": 99, "state": "missing", "detail": "forged"})),
     ("time_is_one", ArtifactName.RECONCILIATION_HISTORY,
      lambda d: d["rows"][0].update(ts="2020-01-01T00:00:00.000000Z")),
 ]
@@ -115,3 +128,26 @@ def test_every_suite_begins_with_a_row_count_and_columns(name: ArtifactName) -> 
     mine = [criterion for criterion in registry() if criterion.startswith(f"{name}.")]
     assert {f"{name}.rows", f"{name}.columns", f"{name}.schema"} <= set(mine)
     assert any("not_null" in criterion for criterion in mine)
+
+
+def test_a_feed_that_never_moves_is_not_data(tmp_path: Path) -> None:
+    context = write_run(tmp_path)
+    rewrite(tmp_path, ArtifactName.LIQUIDITY, lambda d: [row.update(mark="100000") for row in d["rows"]])
+    finding = cross(context)["cross.feed_is_alive"]
+    assert (finding.outcome, finding.reason) == (Outcome.FAIL, Reason.INVARIANT_BROKEN)
+    assert "stood at 100000" in finding.detail
+
+
+def test_a_book_without_a_mark_in_any_minute_is_no_data(tmp_path: Path) -> None:
+    context = write_run(tmp_path)
+    rewrite(tmp_path, ArtifactName.LIQUIDITY, lambda d: [row.update(mark=None) for row in d["rows"]])
+    assert cross(context)["cross.feed_is_alive"].reason is Reason.ALL_NULL
+
+
+def test_an_event_that_no_artifact_shows_is_found(tmp_path: Path) -> None:
+    context = write_run(tmp_path)
+    events = make_events(context.plan)
+    seq, fill = next((seq, e) for seq, e in events if isinstance(e, ev.FillBooked))
+    other = msgspec.structs.replace(fill, fill=msgspec.structs.replace(fill.fill, entry_id="e-other"))
+    finding = cross(context, [*events[:seq], (seq, other), *events[seq:]])["cross.store_counts"]
+    assert "fills: 4 in the artifacts, 5 in the event store" in finding.detail

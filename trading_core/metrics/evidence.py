@@ -8,7 +8,17 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from trading_core.artifacts import MODELS, AnyArtifact, ArtifactName, RejectionBreakdown, SizedDownEvents, Timeline
+from trading_core.artifacts import (
+    MODELS,
+    AnyArtifact,
+    ArtifactName,
+    Checkpoints,
+    CrossCorrelation,
+    FundingHistory,
+    RejectionBreakdown,
+    SizedDownEvents,
+    Timeline,
+)
 from trading_core.errors import GreenlightError, IntegrityError, StorageError
 from trading_core.gate.evidence import EvidenceRef
 from trading_core.gate.outcomes import Reason
@@ -113,7 +123,11 @@ def _may_be_empty(model: AnyArtifact) -> bool:
             return not model.was_probed
         case RejectionBreakdown():  # nobody refused anything, and orders were sent
             return model.totals.sent > 0
-        case Timeline():
+        case Checkpoints():
+            return not model.planned_h
+        case CrossCorrelation():
+            return len(model.products) == 1
+        case Timeline() | FundingHistory():
             return True
         case _:
             return False
