@@ -50,6 +50,15 @@ class SignalStep(PlanModel):
     source: str
 
 
+class FilterStep(PlanModel):
+    """A filter of the strategy stopped its signal."""
+
+    seq: Seq
+    ts: Instant
+    filter_name: str
+    detail: str
+
+
 class SizingStep(PlanModel):
     """Sizing changed the order; see the row of sized_down_events with this seq."""
 
@@ -161,6 +170,7 @@ class Trace(PlanModel):
     status: OrderStatus
     retries: Count  # asks after a lost answer, and cancels asked again
     signal: SignalStep | None
+    filter: FilterStep | None = None
     sizing: SizingStep | None = None
     denial: DenialStep | None = None
     submit: SubmitStep | None = None
@@ -168,6 +178,7 @@ class Trace(PlanModel):
     reports: tuple[ReportStep, ...] = ()
     fills: tuple[FillStep, ...] = ()
     cancels: tuple[CancelStep, ...] = ()
+    guards: str = ""  # a bracket of the venue's: the client order id of the order whose fills it guards
 
     @property
     def is_probe(self) -> bool:

@@ -21,7 +21,12 @@ def was_sent(trace: Trace) -> bool:
 
 
 def was_accepted(trace: Trace) -> bool:
-    """Tell whether the venue took the order; one whose answer was lost counts once a report shows it."""
+    """Tell whether the venue took the order; one whose answer was lost counts once a report shows it.
+
+    A bracket is part of the order that it guards: it counts neither here nor as rejected.
+    """
+    if trace.guards:
+        return False
     if trace.answer is not None:
         return trace.answer.kind is AnswerKind.ACCEPTED
     return bool(trace.reports) and trace.reports[-1].status not in REFUSED_LATER
@@ -29,6 +34,8 @@ def was_accepted(trace: Trace) -> bool:
 
 def was_rejected(trace: Trace) -> bool:
     """Tell whether the venue refused the order, in its answer or, after a lost one, in its report."""
+    if trace.guards:
+        return False
     if trace.answer is not None:
         return trace.answer.kind is AnswerKind.REJECTED
     return bool(trace.reports) and trace.reports[-1].status in REFUSED_LATER

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from trading_core import events as ev
+from trading_core.artifact_orders import FilterStep
 from trading_core.artifacts import (
     AnswerKind,
     AnswerStep,
@@ -31,6 +32,8 @@ class _Draft:
     client_order_id: str = ""
     order_id: str = ""
     signal: SignalStep | None = None
+    filter: FilterStep | None = None
+    guards: str = ""
     sizing: SizingStep | None = None
     denial: DenialStep | None = None
     submit: SubmitStep | None = None
@@ -60,6 +63,14 @@ class TraceBuilder:
             case ev.SignalRaised():
                 draft = self._draft(event.intent, event.signal_id)
                 draft.signal = SignalStep(seq=seq, ts=event.ts_ns, source=event.source)
+            case ev.SignalFiltered():
+                if (stopped := self._by_signal.get(event.signal_id)) is not None:
+                    stopped.filter = FilterStep(
+                        seq=seq, ts=event.ts_ns, filter_name=event.filter_name, detail=event.detail
+                    )
+                    stopped.trace = None
+            case ev.BracketAdopted():
+                self._on_bracket(event)
             case ev.SizedDown():
                 self._on_sized(seq, event)
             case ev.OrderDenied():
@@ -130,6 +141,13 @@ class TraceBuilder:
         )
         draft.trace = None
         self._by_client_id[event.client_order_id] = draft
+
+    def _on_bracket(self, event: ev.BracketAdopted) -> None:
+        """Open the trace of a bracket: it left with the order that it guards, so it has no signal of its own."""
+        draft = self._draft(event.intent, "")
+        draft.client_order_id, draft.guards = event.client_order_id, event.guards
+        self._by_client_id[event.client_order_id] = draft
+        self._know(draft, event.order_id)
 
     def _on_answer(
         self, seq: int, event: ev.OrderAccepted | ev.OrderRejected | ev.OrderLost | ev.OrderNotFound
@@ -227,12 +245,13 @@ def _made(draft: _Draft) -> Trace:
         cancel_after_s=intent.cancel_after_s, status=_status(draft),
         retries=lost + max(0, len(draft.cancels) - 1), signal=draft.signal, sizing=draft.sizing,
         denial=draft.denial, submit=draft.submit, answers=tuple(draft.answers), reports=tuple(draft.reports),
-        fills=tuple(draft.fills), cancels=tuple(draft.cancels),
+        fills=tuple(draft.fills), cancels=tuple(draft.cancels), filter=draft.filter, guards=draft.guards,
     )
 
 
 def _status(draft: _Draft) -> OrderStatus:
-    if draft.submit is None or (draft.denial is not None and not draft.answers and not draft.reports):
+    is_sent = draft.submit is not None or draft.guards
+    if not is_sent or (draft.denial is not None and not draft.answers and not draft.reports):
         return OrderStatus.DENIED
     final = [report.status for report in draft.reports if report.status.is_final]
     if final:  # reports may arrive in another order than they were sent: a fill outweighs a cancel

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import assert_never
@@ -44,7 +45,8 @@ PRODUCTION = Endpoint(
 SANDBOX = Endpoint(rest_host="api-sandbox.coinbase.com", is_loopback=False)
 # The simulated venue starts at this minute of its recorded day: there is a past for candles, and a session is open.
 START_MINUTE = 600
-REHEARSAL_USD = "10000"  # and no coins: what a rehearsal makes or loses is its own doing
+REHEARSAL_USD = Decimal(10_000)  # at least, and no coins: what a rehearsal makes or loses is its own doing
+REHEARSAL_AGGREGATES = 2  # of what the plan may hold at once: leverage and fees must not bind before its own limits
 DAY_STARTS = {"calm": "2025-06-01", "typical": "2025-05-28", "volatile": "2025-05-12"}
 
 
@@ -194,13 +196,14 @@ def _simulate(context: RunContext) -> SimulatedVenue:
 def exchange_config(context: RunContext, start_ns: int) -> ExchangeConfig:
     """Return the local exchange that a rehearsal asks for; raises ConfigurationError for an unknown day or fault."""
     simulated_start_ns(context.day)
+    most = context.plan.risk.aggregate_notional_max
     return ExchangeConfig.model_validate(
         {
             "day": context.day,
             "seed": context.seed,
             "start_ns": start_ns,
             "start_minute": START_MINUTE,
-            "accounts": [{"balances": {"USD": REHEARSAL_USD}}],
+            "accounts": [{"balances": {"USD": max(REHEARSAL_USD, most * REHEARSAL_AGGREGATES)}}],
             "faults": load_faults(context.faults or "none", context.seed),
         }
     )

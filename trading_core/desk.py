@@ -8,30 +8,32 @@ from __future__ import annotations
 from collections import deque
 from decimal import Decimal
 
-import msgspec
-
 from trading_core.clock import MINUTE_NS, NS
 from trading_core.commands import CancelOrder, Decisions, SubmitOrder, TightenState
+from trading_core.desk_sizing import allowed_size
 from trading_core.events import (
     AnyEvent,
     BookChanged,
     CancelRequested,
     OrderDenied,
     OrderSubmitted,
+    SignalFiltered,
     SignalRaised,
-    SizedDown,
     StepEnded,
+    SymbolTightened,
 )
 from trading_core.ledger import Ledger
 from trading_core.market import LEVELS_OF_DEPTH, OrderBook
 from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size, floor_to
 from trading_core.order_manager import OrderManager, TrackedOrder
+from trading_core.order_policy import SymbolPolicy
 from trading_core.orders import OrderIntent, OrderStatus, Purpose, Side, TimeInForce
 from trading_core.plan import Plan
 from trading_core.products import Product
 from trading_core.risk import Denial, DenialReason, RiskView, approve, review
-from trading_core.sizing import Depth, SizingMode, size_order
+from trading_core.sizing import Depth
 from trading_core.trading_state import TradingState
+from trading_core.waiting import HeldStop, Waiting
 
 
 class Desk:
@@ -41,7 +43,10 @@ class Desk:
         self.plan = plan
         self.products = products
         self.books = {product_id: OrderBook(product) for product_id, product in products.items()}
+        self.policies = {p: SymbolPolicy(product, plan.policy) for p, product in products.items()}
         self.orders = OrderManager()
+        self.waiting = Waiting()
+        self.tightened: dict[str, TradingState] = {}  # products that take reducing orders only
         self.ledger: Ledger | None = None
         self.opening_positions: dict[str, Size] = {}
         self.state = TradingState.REDUCE_ONLY
@@ -67,6 +72,10 @@ class Desk:
                 self.book_seen_ns[event.product_id] = book.updated_ns
 
     # ── what one can see ────────────────────────────────────────────────────────────────────────
+    def state_of(self, product_id: str) -> TradingState:
+        """Return the state that holds for the product: the account's, or its own if that is tighter."""
+        return max(self.state, self.tightened.get(product_id, TradingState.ACTIVE), key=lambda state: state.rank)
+
     def position(self, product_id: str) -> Size:
         """Return what this run has bought (+) or sold (−) of the product and not closed yet."""
         if self.ledger is None:
@@ -119,7 +128,7 @@ class Desk:
             mark = self.last_mark(product_id) or ZERO
             total += product.notional(abs(self.position(product_id)), mark)
         for order in self.orders.outstanding():
-            if not self._is_exit(order.intent):
+            if not self.is_exit(order.intent):
                 product = self.products[order.intent.product_id]
                 price = order.intent.limit_price or self.last_mark(product.product_id) or ZERO
                 total += product.notional(order.outstanding, price)
@@ -146,17 +155,17 @@ class Desk:
             self._sent_ns.popleft()
         return RiskView(
             now_ns=self.now_ns,
-            state=self.state,
+            state=self.state_of(intent.product_id),
             product=product,
             limits=self.plan.limits(intent.product_id),
             risk=self.plan.risk,
-            policy=self.plan.policy,
+            policy=self.policies[intent.product_id].orders,
             mid=self.mark(intent.product_id),
             spread_bps=book.spread_bps(),
             staleness_s=self.staleness_s(intent.product_id) if self.is_stream_up else None,
             position=self.position(intent.product_id),
-            resting_entry_size=sum((o.outstanding for o in same_side if not self._is_exit(o.intent)), ZERO),
-            resting_exit_size=sum((o.outstanding for o in same_side if self._is_exit(o.intent)), ZERO),
+            resting_entry_size=sum((o.outstanding for o in same_side if not self.is_exit(o.intent)), ZERO),
+            resting_exit_size=sum((o.outstanding for o in same_side if self.is_exit(o.intent)), ZERO),
             aggregate_exposure=self.exposure(),
             equity=self.equity(),
             day_pnl=self.day_pnl(),
@@ -171,14 +180,13 @@ class Desk:
     # ── what one can do ─────────────────────────────────────────────────────────────────────────
     def place(self, intent: OrderIntent, source: str) -> TrackedOrder | Denial:
         """Size, review and send one intent; return the order, or the rule that refused it."""
-        self._signals += 1
-        signal_id = f"{self.order_prefix}-s{self._signals:05d}"
-        self.record(SignalRaised(ts_ns=self.now_ns, signal_id=signal_id, source=source, intent=intent))
-        sized = self._size(intent, signal_id)
+        signal_id = self._signal(intent, source)
+        sized = allowed_size(self, intent, signal_id)
         if sized.size <= 0 < intent.size:
             # The rule that refuses the whole order names the reason; the impact limit is the reason if none does.
             too_thin = Denial(DenialReason.INSUFFICIENT_DEPTH, "no size stays within the impact limit")
             return self._deny(signal_id, sized, review(intent, self.view(intent)) or too_thin)
+        sized = self.policies[intent.product_id].shape(sized)
         client_order_id = f"{self.order_prefix}-{self._sent + 1:05d}"
         answer = approve(sized, self.view(sized), client_order_id)
         if isinstance(answer, Denial):
@@ -192,6 +200,29 @@ class Desk:
         self.record(event)
         self.decisions.commands.append(SubmitOrder(answer))
         return self.orders.submitted(event)
+
+    def place_stop(self, intent: OrderIntent, source: str) -> TrackedOrder | HeldStop | Denial:
+        """Place a stop-limit at the venue, or hold it here where the venue takes none: one of the two, never both."""
+        if self.policies[intent.product_id].holds_stops:
+            return self.waiting.hold(self, intent, source)
+        return self.place(intent, source)
+
+    def filter_out(self, intent: OrderIntent, source: str, filter_name: str, detail: str) -> None:
+        """Record a signal that a filter of its strategy stopped, with the figure that the filter saw."""
+        signal_id = self._signal(intent, source)
+        self.record(
+            SignalFiltered(ts_ns=self.now_ns, signal_id=signal_id, filter_name=filter_name, detail=detail)
+        )
+
+    def tighten_symbol(self, product_id: str, reason: str) -> None:
+        """Let the product take reducing orders only from now on; what rests to enter is cancelled."""
+        self.tightened[product_id] = TradingState.REDUCE_ONLY
+        self.record(
+            SymbolTightened(
+                ts_ns=self.now_ns, product_id=product_id, state=TradingState.REDUCE_ONLY, reason=reason
+            )
+        )
+        self.cancel_all("reduce_only", entries_only=True, product_id=product_id)
 
     def cancel(self, order: TrackedOrder, cause: str) -> None:
         """Ask for the order's end, if it can be asked for now."""
@@ -207,14 +238,15 @@ class Desk:
         if order.order_id:
             self.decisions.commands.append(CancelOrder(order.client_order_id, order.order_id))
 
-    def cancel_all(self, cause: str, *, entries_only: bool = False) -> None:
-        """Ask for the end of every order that may rest at the venue."""
-        for order in self.orders.live():
-            if not (entries_only and self._is_exit(order.intent)):
+    def cancel_all(self, cause: str, *, entries_only: bool = False, product_id: str | None = None) -> None:
+        """Ask for the end of every order that may rest at the venue, of one product or of all."""
+        for order in self.orders.live(product_id):
+            if not (entries_only and self.is_exit(order.intent)):
                 self.cancel(order, cause)
 
     def leave(self) -> None:
         """Cancel what rests, and close each position with a reducing limit IOC inside the price collar."""
+        self.waiting.clear(self)
         self.cancel_all("cleanup")
         for product_id in self.products:
             if not self.is_dust(product_id) and not self.orders.outstanding(product_id):
@@ -245,7 +277,17 @@ class Desk:
         """Add a record to the current decisions."""
         self.decisions.records.append(event)
 
+    def is_exit(self, intent: OrderIntent) -> bool:
+        """Tell whether the order is meant to leave a position."""
+        return intent.reduce_only or intent.purpose in (Purpose.EXIT, Purpose.PROBE_EXIT_WHILE_REDUCING)
+
     # ── details ─────────────────────────────────────────────────────────────────────────────────
+    def _signal(self, intent: OrderIntent, source: str) -> str:
+        self._signals += 1
+        signal_id = f"{self.order_prefix}-s{self._signals:05d}"
+        self.record(SignalRaised(ts_ns=self.now_ns, signal_id=signal_id, source=source, intent=intent))
+        return signal_id
+
     def _deny(self, signal_id: str, intent: OrderIntent, denial: Denial) -> Denial:
         self.record(
             OrderDenied(
@@ -254,69 +296,6 @@ class Desk:
         )
         return denial
 
-    def _is_exit(self, intent: OrderIntent) -> bool:
-        return intent.reduce_only or intent.purpose in (Purpose.EXIT, Purpose.PROBE_EXIT_WHILE_REDUCING)
-
-    def _size(self, intent: OrderIntent, signal_id: str) -> OrderIntent:
-        """Return the intent at the size that impact limit and caps allow; exits keep theirs."""
-        mark = self.mark(intent.product_id)
-        if mark is None or self._is_exit(intent) or self.view(intent).is_reducing(intent):
-            return intent
-        product, mode = self.products[intent.product_id], self.plan.sizing.mode
-        price = intent.limit_price or mark
-        wanted = product.notional(intent.size, price)
-        limit_bps = self.plan.sizing.impact_bps_max
-        sizing = size_order(wanted, self.depth(intent.product_id, intent.side), limit_bps, mode)
-        if sizing.is_sized_down:
-            smaller = msgspec.structs.replace(intent, size=product.size_for(sizing.notional, price))
-            self._record_sized_down(intent, smaller, signal_id, "impact_bps_max", sizing.impact_bps)
-            intent = smaller
-        room, limit_name = self._room(intent, price), "product_cap"
-        largest = product.size_for(self.plan.entry.notional_max, price)
-        if intent.purpose is Purpose.PROBE_OVERSIZE and largest < room:
-            room, limit_name = largest, "entry_notional_max"  # what a probe sends is no larger than an entry
-        if intent.size > room and mode is not SizingMode.STRICT:
-            smaller = msgspec.structs.replace(intent, size=room)
-            self._record_sized_down(intent, smaller, signal_id, limit_name, sizing.impact_bps)
-            intent = smaller
-        return intent
-
-    def _room(self, intent: OrderIntent, price: Price) -> Size:
-        """Return the size that the product's own caps still leave."""
-        limits, product = self.plan.limits(intent.product_id), self.products[intent.product_id]
-        if limits is None:
-            return intent.size
-        held, view = abs(self.position(intent.product_id)), self.view(intent)
-        resting = view.resting_entry_size
-        used = product.notional(held, view.mid or price) + product.notional(resting, price)
-        by_notional = product.size_for(max(limits.max_notional - used, ZERO), price)
-        return product.round_size(max(min(limits.max_size - held - resting, by_notional), ZERO))
-
-    def _record_sized_down(
-        self, before: OrderIntent, after: OrderIntent, signal_id: str, limit_name: str, impact: Decimal
-    ) -> None:
-        product, book = self.products[before.product_id], self.books[before.product_id]
-        price = before.limit_price or self.mark(before.product_id) or ZERO
-        depth = self.depth(before.product_id, before.side)
-        self.record(
-            SizedDown(
-                ts_ns=self.now_ns,
-                signal_id=signal_id,
-                product_id=before.product_id,
-                side=before.side,
-                original_size=before.size,
-                adjusted_size=after.size,
-                original_notional=product.notional(before.size, price),
-                adjusted_notional=product.notional(after.size, price),
-                limit_name=limit_name,
-                impact_limit_bps=self.plan.sizing.impact_bps_max,
-                model_impact_bps=impact,
-                realized_impact_bps=book.realized_impact_bps(before.side, after.size) if after.size else None,
-                depth_l1=depth.l1,
-                depth_l10=depth.l10,
-                spread_bps=book.spread_bps() or ZERO,
-            )
-        )
 
 
 def reducing_ioc(

@@ -14,7 +14,7 @@ from trading_core.desk import Desk
 from trading_core.guardrails import Guardrails
 from trading_core.ledger import Ledger
 from trading_core.order_manager import TrackedOrder
-from trading_core.orders import OrderStatus
+from trading_core.orders import OrderStatus, Purpose
 from trading_core.plan import Plan
 from trading_core.products import Product
 from trading_core.script import Script, ScriptRunner
@@ -24,6 +24,8 @@ from trading_core.trading_state import TradingState
 ASK_AGAIN_AFTER_S = 2  # how long to wait before asking about an order of unknown outcome again
 CANCEL_AGAIN_AFTER_S = 10  # a cancel that the venue took, or was to take, and that has no effect
 ASK_LIVE_EVERY_S = 30  # a resting order is asked about now and then: the user channel may have lost a message
+# What the protocol does not look up at: market data, and what is stored when no engine listens.
+QUIET = (*ev.TICKS, ev.TailRepaired, ev.StepEnded)
 HOUR_NS = 3_600 * NS
 DAY_NS = 24 * HOUR_NS
 
@@ -43,6 +45,9 @@ class Engine:
         self.margin_level = ""
         self.drift = Decimal(0)
         self.clock_offset_s: Decimal | None = None
+        self.is_reconciling = False  # after a crash, until the venue has answered for everything
+        self.unconfirmed: set[str] = set()  # orders that a crash left in flight
+        self.strays = 0
         self._runner = ScriptRunner(script) if script is not None else None
         self._asked_ns: dict[str, int] = {}
         self._next_snapshot_ns = 0
@@ -62,9 +67,10 @@ class Engine:
         desk.decisions = Decisions()
         desk.now_ns = max(desk.now_ns, event.ts_ns)
         self._take(event)
-        is_tick = isinstance(event, ev.TICKS)
+        is_quiet = isinstance(event, QUIET)
         # The protocol begins once the books are open, and looks up once a second and at each answer, not at each tick.
-        if self._runner is not None and desk.ledger is not None and not is_tick:
+        is_open = desk.ledger is not None and not self.is_reconciling
+        if self._runner is not None and is_open and not is_quiet:
             self._runner.advance(desk.now_ns)
         return desk.decisions
 
@@ -73,7 +79,9 @@ class Engine:
         match event:
             case ev.BookChanged():
                 self.desk.book_changed(event)
-            case ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved() | ev.TailRepaired():
+            case ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved():
+                pass
+            case ev.TailRepaired() | ev.SessionStarted():
                 pass
             case ev.ClockTicked():
                 self._tick()
@@ -85,6 +93,8 @@ class Engine:
                 self.fees = event
             case ev.StateChanged():
                 self._state_changed(event)
+            case ev.SessionResumed() | ev.SessionReconciled() | ev.StrayOrderFound():
+                self._take_session_event(event)
             case ev.RunEnding():
                 self._end()
             case ev.VenueFailed():
@@ -95,7 +105,10 @@ class Engine:
             ):
                 self._take_order_event(event)
             case (
-                ev.SignalRaised() | ev.SizedDown() | ev.OrderDenied() | ev.OrderSubmitted() | ev.CancelRequested()
+                ev.SignalRaised() | ev.SignalFiltered() | ev.StrategyChosen() | ev.BracketAdopted()
+                | ev.LocalStopChanged() | ev.OrderReplaced() | ev.SymbolTightened() | ev.MarginWindowAnnounced()
+                | ev.FundingAccrued() | ev.FundingSkipped()
+                | ev.SizedDown() | ev.OrderDenied() | ev.OrderSubmitted() | ev.CancelRequested()
                 | ev.SnapshotTaken() | ev.GuardrailTripped() | ev.GuardrailWatched() | ev.AlertRaised()
                 | ev.AlertCleared() | ev.CheckpointReached() | ev.FiguresTaken() | ev.StepEnded()
             ):
@@ -112,16 +125,19 @@ class Engine:
         match event:
             case ev.OrderAccepted():
                 self.rejections_in_a_row = 0
-                orders.accepted(event)
+                self._adopt(orders.accepted(event), event.attached_order_id)
             case ev.OrderRejected():
                 self._count_rejection(event)
                 orders.rejected(event)
             case ev.OrderLost():
                 self._ask(orders.lost(event))
             case ev.OrderNotFound():
-                orders.not_found(event)
+                self._confirm(orders.not_found(event))
             case ev.OrderReported():
-                self._fetch_missing(orders.reported(event))
+                order = orders.reported(event)
+                self._confirm(order)
+                self._adopt(order, event.order.attached_order_id)
+                self._fetch_missing(order)
             case ev.FillBooked():
                 if orders.booked(event) is not None and self.desk.ledger is not None:
                     self.desk.ledger.book_fill(event.fill)
@@ -132,11 +148,58 @@ class Engine:
             case ev.SubmitWithheld():
                 orders.withheld(event)
 
+    def _adopt(self, order: TrackedOrder | None, bracket_id: str) -> None:
+        """Track the bracket that the venue made for an order of ours: its fills are ours as well."""
+        leg = self.desk.orders.adopt(order, bracket_id, self.desk.now_ns) if order and bracket_id else None
+        if leg is None or order is None:
+            return
+        self.desk.record(
+            ev.BracketAdopted(
+                ts_ns=self.desk.now_ns, client_order_id=leg.client_order_id, guards=order.client_order_id,
+                order_id=bracket_id, intent=leg.intent,
+            )
+        )
+        self._ask(leg)
+
+    def _close_unguarded(self) -> None:
+        """Close what a bracket that failed at the venue left without a stop."""
+        desk = self.desk
+        for leg in list(desk.orders.failed_brackets):
+            product_id = leg.intent.product_id
+            if desk.orders.outstanding(product_id):
+                continue
+            if desk.is_dust(product_id):
+                desk.orders.failed_brackets.remove(leg)
+            else:
+                desk.exit(product_id, Purpose.EXIT, "bracket_failed")
+
     def _count_rejection(self, event: ev.OrderRejected) -> None:
         self.last_rejection = event.reason
         if not event.is_expected:
             self.unexpected_rejections += 1
             self.rejections_in_a_row += 1
+
+    def _take_session_event(self, event: ev.SessionResumed | ev.SessionReconciled | ev.StrayOrderFound) -> None:
+        desk = self.desk
+        match event:
+            case ev.SessionResumed():
+                self.is_reconciling, desk.is_stream_up = True, False
+                for book in desk.books.values():
+                    book.clear()
+                desk.book_seen_ns.clear()  # a book of before the crash has no age: it is unknown
+                desk.orders.interrupted(event.ts_ns)
+                self.unconfirmed = {order.client_order_id for order in desk.orders.outstanding()}
+                for order in desk.orders.outstanding():
+                    self._ask(order)
+            case ev.StrayOrderFound():
+                self.strays += 1
+                desk.record(ev.AlertRaised(
+                    ts_ns=desk.now_ns, name="stray_order", severity="CRITICAL",
+                    detail=f"order {event.order.order_id} ({event.order.client_order_id}) is ours and not in the store",
+                ))
+                desk.tighten(TradingState.REDUCE_ONLY, "an open order of ours is not in the event store")
+            case ev.SessionReconciled():
+                self.is_reconciling = False
 
     def _stream_changed(self, event: ev.StreamChanged) -> None:
         desk = self.desk
@@ -207,8 +270,11 @@ class Engine:
         desk, protocol = self.desk, self.desk.plan.protocol
         self._roll_day()
         self._roll_hour()
-        if self._is_ending:
-            desk.leave()
+        if not self.is_reconciling:  # until then nothing is placed: our books may lack what the venue did
+            if self._is_ending:
+                desk.leave()
+            desk.waiting.advance(desk)
+            self._close_unguarded()
         for order in desk.orders.live():
             self._tend(order)
         for order in desk.orders.unbooked():
@@ -247,7 +313,7 @@ class Engine:
         """Cancel what has rested long enough, ask about what is unclear."""
         now_ns = self.desk.now_ns
         cancel_after_s = order.intent.cancel_after_s
-        if order.status is OrderStatus.OUTCOME_UNKNOWN:
+        if order.status is OrderStatus.OUTCOME_UNKNOWN or order.client_order_id in self.unconfirmed:
             self._ask_again(order, ASK_AGAIN_AFTER_S)
         elif (
             cancel_after_s is not None and order.accepted_ns is not None
@@ -260,6 +326,10 @@ class Engine:
                 self.desk.cancel_again(order)
         elif order.status is OrderStatus.OPEN:
             self._ask_again(order, ASK_LIVE_EVERY_S)
+
+    def _confirm(self, order: TrackedOrder | None) -> None:
+        if order is not None and order.status is not OrderStatus.OUTCOME_UNKNOWN:
+            self.unconfirmed.discard(order.client_order_id)
 
     def _fetch_missing(self, order: TrackedOrder | None) -> None:
         if order is not None and order.has_unbooked_fill:

@@ -3,68 +3,38 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import StrEnum
-from typing import Literal, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
+from trading_core.events_decisions import BracketAdopted as BracketAdopted
+from trading_core.events_decisions import CancelRequested as CancelRequested
+from trading_core.events_decisions import FundingAccrued as FundingAccrued
+from trading_core.events_decisions import FundingSkipped as FundingSkipped
+from trading_core.events_decisions import LocalStopChanged as LocalStopChanged
+from trading_core.events_decisions import MarginWindowAnnounced as MarginWindowAnnounced
+from trading_core.events_decisions import OrderDenied as OrderDenied
+from trading_core.events_decisions import OrderReplaced as OrderReplaced
+from trading_core.events_decisions import OrderSubmitted as OrderSubmitted
+from trading_core.events_decisions import SignalFiltered as SignalFiltered
+from trading_core.events_decisions import SignalRaised as SignalRaised
+from trading_core.events_decisions import SizedDown as SizedDown
+from trading_core.events_decisions import StrategyChosen as StrategyChosen
+from trading_core.events_decisions import SymbolTightened as SymbolTightened
+from trading_core.events_market import BookChanged as BookChanged
+from trading_core.events_market import Event as Event
+from trading_core.events_market import HeartbeatReceived as HeartbeatReceived
+from trading_core.events_market import Levels as Levels
+from trading_core.events_market import StreamChanged as StreamChanged
+from trading_core.events_market import StreamState as StreamState
+from trading_core.events_market import TradePrinted as TradePrinted
+from trading_core.events_session import SessionReconciled as SessionReconciled
+from trading_core.events_session import SessionResumed as SessionResumed
+from trading_core.events_session import SessionStarted as SessionStarted
+from trading_core.events_session import StrayOrderFound as StrayOrderFound
 from trading_core.money import Bps, Notional, Price, Size
-from trading_core.orders import Fill, OrderIntent, Side, VenueOrder
+from trading_core.orders import Fill, VenueOrder
 from trading_core.trading_state import TradingState
-
-Levels: TypeAlias = tuple[tuple[int, int], ...]  # (ticks, lots), best first
-
-
-class Event(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Something that happened at `ts_ns`, venue time in nanoseconds."""
-
-    ts_ns: int
-
-
-# ── market ──────────────────────────────────────────────────────────────────────────────────────
-class BookChanged(Event, frozen=True, kw_only=True, tag=True):
-    """A book snapshot or absolute level changes; lots 0 deletes the level."""
-
-    product_id: str
-    is_snapshot: bool
-    bids: Levels
-    asks: Levels
-
-
-class TradePrinted(Event, frozen=True, kw_only=True, tag=True):
-    """A public trade; `maker_side` is the side of the resting order."""
-
-    product_id: str
-    trade_id: str
-    price: Price
-    size: Size
-    maker_side: Side
-
-
-class StreamState(StrEnum):
-    """What happened to a connection."""
-
-    CONNECTED = "CONNECTED"
-    DISCONNECTED = "DISCONNECTED"
-    GAP = "GAP"
-
-
-class StreamChanged(Event, frozen=True, kw_only=True, tag=True):
-    """A connection of the stream came up, was lost, or skipped a sequence number.
-
-    The market connection carries books and trades, the user connection only orders: its loss leaves the books as
-    they are. After any change orders and fills are read again over REST.
-    """
-
-    state: StreamState
-    detail: str = ""
-    connection: Literal["market", "user"] = "market"
-
-
-class HeartbeatReceived(Event, frozen=True, kw_only=True, tag=True):
-    """The venue's once-a-second heartbeat."""
-
-    counter: int
 
 
 # ── orders: what the venue said ─────────────────────────────────────────────────────────────────
@@ -74,6 +44,7 @@ class OrderAccepted(Event, frozen=True, kw_only=True, tag=True):
     client_order_id: str
     order_id: str
     latency_ms: Decimal
+    attached_order_id: str = ""  # of the bracket that guards its fills
 
 
 class OrderRejected(Event, frozen=True, kw_only=True, tag=True):
@@ -193,58 +164,6 @@ class VenueFailed(Event, frozen=True, kw_only=True, tag=True):
 
 
 # ── records: what the engine decided ────────────────────────────────────────────────────────────
-class SignalRaised(Event, frozen=True, kw_only=True, tag=True):
-    """A strategy or a protocol step wants an order."""
-
-    signal_id: str
-    source: str
-    intent: OrderIntent
-
-
-class SizedDown(Event, frozen=True, kw_only=True, tag=True):
-    """A limit made an order smaller, or refused it whole (adjusted zero)."""
-
-    signal_id: str
-    product_id: str
-    side: Side
-    original_size: Size
-    adjusted_size: Size
-    original_notional: Notional
-    adjusted_notional: Notional
-    limit_name: str
-    impact_limit_bps: Bps
-    model_impact_bps: Bps
-    realized_impact_bps: Bps | None
-    depth_l1: Notional
-    depth_l10: Notional
-    spread_bps: Bps
-
-
-class OrderDenied(Event, frozen=True, kw_only=True, tag=True):
-    """We refused our own intent; `reason` names the rule."""
-
-    signal_id: str
-    intent: OrderIntent
-    reason: str
-    detail: str
-
-
-class OrderSubmitted(Event, frozen=True, kw_only=True, tag=True):
-    """An approved order, stored before it is sent."""
-
-    client_order_id: str
-    signal_id: str
-    intent: OrderIntent
-    mid: Price
-
-
-class CancelRequested(Event, frozen=True, kw_only=True, tag=True):
-    """We want the order gone; `cause` is auto_cancel, protocol, reduce_only or cleanup."""
-
-    client_order_id: str
-    cause: str
-
-
 class SnapshotTaken(Event, frozen=True, kw_only=True, tag=True):
     """Our books beside the venue's, at one moment. Money in quote currency."""
 
@@ -346,9 +265,11 @@ AnyEvent: TypeAlias = (
     BookChanged | TradePrinted | StreamChanged | HeartbeatReceived | OrderAccepted | OrderRejected | OrderLost
     | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
     | ClockTicked | StateChanged | RunEnding | ArtifactsSaved | TailRepaired | VenueFailed | SignalRaised | SizedDown
-    | OrderDenied | OrderSubmitted
+    | OrderDenied | OrderSubmitted | SignalFiltered | StrategyChosen | BracketAdopted | LocalStopChanged | OrderReplaced
+    | SymbolTightened | MarginWindowAnnounced | FundingAccrued | FundingSkipped
     | CancelRequested | SnapshotTaken | GuardrailTripped | GuardrailWatched | AlertRaised | AlertCleared
     | CheckpointReached | FiguresTaken | StepEnded
+    | SessionStarted | SessionResumed | SessionReconciled | StrayOrderFound
 )
 Tick: TypeAlias = BookChanged | TradePrinted | HeartbeatReceived  # kept in packed blocks, not row by row
 TICKS = (BookChanged, TradePrinted, HeartbeatReceived)  # for isinstance: a union would be built at each call

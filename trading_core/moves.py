@@ -8,7 +8,9 @@ from trading_core.clock import NS
 from trading_core.desk import Desk
 from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size
 from trading_core.order_manager import TrackedOrder
+from trading_core.order_policy import guarded
 from trading_core.orders import OrderIntent, OrderStatus, Purpose, Side
+from trading_core.plan import BracketDistance
 from trading_core.products import Product
 from trading_core.script import Script, Until
 
@@ -73,24 +75,33 @@ def cancelled(desk: Desk, orders: list[TrackedOrder], cause: str) -> Script:
     yield Until(lambda: _are_settled(orders), desk.now_ns + ANSWER_WITHIN_S * NS)
 
 
-def enter_until_filled(desk: Desk, product_id: str, cause: str) -> Script:
+def enter_until_filled(
+    desk: Desk, product_id: str, cause: str, guard: BracketDistance | None = None
+) -> Script:
     """Buy post-only near the touch, again and again, until there is a position that the venue lets anybody sell."""
     for _ in range(ENTRY_TRIES_MAX):
         bid = desk.books[product_id].best(Side.BUY)
-        order = None
         if bid is not None:
             price = passive_price(desk.products[product_id], Side.BUY, bid, desk.plan.entry.offset_bps)
             intent = entry_order(desk, product_id, price, Purpose.ENTRY)
-            order = desk.place(intent, cause)
-        if isinstance(order, TrackedOrder):
-            yield from answered(desk, [order])
-            deadline_ns = desk.now_ns + desk.plan.policy.auto_cancel_s * NS
-            yield Until(lambda order=order: _are_settled([order]), deadline_ns)  # type: ignore[misc]
-            yield from cancelled(desk, [order], cause)
+            if guard is not None:
+                intent = guarded(desk.products[product_id], intent, guard)
+            yield from place_and_wait(desk, intent, cause)
         else:
             yield Until(lambda: False, desk.now_ns + RETRY_AFTER_S * NS)
         if not desk.is_dust(product_id):
             return
+
+
+def place_and_wait(desk: Desk, intent: OrderIntent, cause: str) -> Script:
+    """Place the order, wait until it is filled or has rested as long as the plan lets it, and cancel what is left."""
+    order = desk.place(intent, cause)
+    if not isinstance(order, TrackedOrder):
+        yield Until(lambda: False, desk.now_ns + RETRY_AFTER_S * NS)
+        return
+    yield from answered(desk, [order])
+    yield Until(lambda: _are_settled([order]), desk.now_ns + desk.plan.policy.auto_cancel_s * NS)
+    yield from cancelled(desk, [order], cause)
 
 
 def close_position(desk: Desk, product_id: str, cause: str, purpose: Purpose) -> Script:

@@ -17,7 +17,7 @@ from trading_core.events import (
     SubmitWithheld,
 )
 from trading_core.money import ZERO, Notional, Size
-from trading_core.orders import Fill, OrderIntent, OrderStatus, Side, require_transition
+from trading_core.orders import Fill, OrderIntent, OrderStatus, OrderType, Purpose, Side, require_transition
 
 ASKS_UNTIL_ABSENT = 3  # times the venue must deny knowing an order before we believe that it never arrived
 
@@ -41,7 +41,14 @@ class TrackedOrder:
     cancel_cause: str = ""
     cancel_asked_ns: int = 0
     times_absent: int = 0
+    reported_ns: int = 0  # when the venue last told us of it
     fills: list[Fill] = field(default_factory=list)
+    guards: TrackedOrder | None = None  # the order whose fills this bracket guards
+
+    @property
+    def size(self) -> Size:
+        """Return how much it may trade in all: a bracket no more than what it guards was filled."""
+        return self.intent.size if self.guards is None else max(self.guards.reported, self.guards.booked)
 
     @property
     def is_final(self) -> bool:
@@ -66,7 +73,8 @@ class TrackedOrder:
     @property
     def leaves(self) -> Size:
         """Return what may still be filled; all of it while the outcome is unknown."""
-        return self.intent.size - max(self.reported, self.booked) if self.status.may_be_at_venue else ZERO
+        left = max(self.size - max(self.reported, self.booked), ZERO)
+        return left if self.status.may_be_at_venue else ZERO
 
     @property
     def is_cancellable(self) -> bool:
@@ -82,6 +90,7 @@ class OrderManager:
         self._by_venue_id: dict[str, TrackedOrder] = {}
         self._live: dict[str, TrackedOrder] = {}
         self._unbooked: dict[str, TrackedOrder] = {}
+        self.failed_brackets: list[TrackedOrder] = []  # the venue gave them up: nothing guards what they guarded
         self.foreign: set[str] = set()  # orders of the account that are not ours
 
     def live(self, product_id: str | None = None, side: Side | None = None) -> list[TrackedOrder]:
@@ -120,6 +129,23 @@ class OrderManager:
             self._move(order, OrderStatus.OPEN, event.ts_ns)
         return order
 
+    def adopt(self, order: TrackedOrder, order_id: str, ts_ns: int) -> TrackedOrder | None:
+        """Track the bracket that the venue attached to an order of ours; None if it is tracked already."""
+        attached = order.intent.attached
+        if attached is None or order_id in self._by_venue_id:
+            return None
+        intent = OrderIntent(
+            product_id=order.intent.product_id, side=order.intent.side.opposite, size=order.intent.size,
+            limit_price=attached.take_profit, stop_price=attached.stop_loss, purpose=Purpose.EXIT,
+            order_type=OrderType.BRACKET, reduce_only=True,
+        )
+        leg = TrackedOrder(f"{order.client_order_id}-b", order.signal_id, intent, ts_ns, guards=order)
+        leg.status = OrderStatus.OPEN
+        self.orders[leg.client_order_id] = self._live[leg.client_order_id] = leg
+        self._identify(leg, order_id, ts_ns)
+        self.foreign.discard(order_id)
+        return leg
+
     def rejected(self, event: OrderRejected) -> TrackedOrder:
         """Take the venue's refusal."""
         order = self.orders[event.client_order_id]
@@ -143,6 +169,13 @@ class OrderManager:
             self._move(order, OrderStatus.OUTCOME_UNKNOWN, event.ts_ns)
         return order
 
+    def interrupted(self, ts_ns: int) -> None:
+        """The session ended with orders on their way, sent or about to be: their outcome is unknown."""
+        for order in self.live():
+            if order.status is OrderStatus.SUBMITTED:
+                order.reason = "the session ended before the venue answered"
+                self._move(order, OrderStatus.OUTCOME_UNKNOWN, ts_ns)
+
     def not_found(self, event: OrderNotFound) -> TrackedOrder:
         """The venue does not know the order; after several such answers it never arrived."""
         order = self.orders[event.client_order_id]
@@ -160,6 +193,7 @@ class OrderManager:
             self.foreign.add(report.order_id)
             return None
         self._identify(order, report.order_id, event.ts_ns)
+        order.reported_ns = event.ts_ns
         if report.filled_size > order.reported:
             order.reported, order.fees = report.filled_size, report.total_fees
             self._note_unbooked(order)
@@ -208,6 +242,8 @@ class OrderManager:
         order.status = status
         if status.is_final:
             order.ended_ns = ts_ns
+            if status is OrderStatus.FAILED and order.guards is not None:
+                self.failed_brackets.append(order)
             self._live.pop(order.client_order_id, None)
         else:
             self._live[order.client_order_id] = order

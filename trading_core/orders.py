@@ -32,6 +32,7 @@ class OrderType(StrEnum):
 
     LIMIT = "LIMIT"
     STOP_LIMIT = "STOP_LIMIT"
+    BRACKET = "BRACKET"  # take-profit limit and stop trigger in one order, which ends with either
     MARKET = "MARKET"
 
 
@@ -120,6 +121,13 @@ def require_transition(before: OrderStatus, after: OrderStatus) -> None:
         raise InvariantBroken(f"an order cannot go from {before} to {after}")
 
 
+class Bracket(msgspec.Struct, frozen=True, kw_only=True):
+    """What guards the fills of an entry at the venue: a take-profit limit and the trigger of a stop."""
+
+    take_profit: Price
+    stop_loss: Price
+
+
 class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
     """What a strategy or a protocol step wants, before sizing, policy and risk have seen it."""
 
@@ -135,6 +143,7 @@ class OrderIntent(msgspec.Struct, frozen=True, kw_only=True):
     stop_price: Price | None = None
     cancel_after_s: int | None = None
     signal_id: str = ""
+    attached: Bracket | None = None
 
 
 class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +162,7 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     order_type: str = "LIMIT"
     time_in_force: str = "GTC"
+    attached_order_id: str = ""  # of the bracket that guards its fills
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):

@@ -93,6 +93,13 @@ class Entry(PlanModel):
     offset_bps: Exact = Decimal(0)
 
 
+class BracketDistance(PlanModel):
+    """How far from its price an entry takes its profit and stops its loss, at the venue."""
+
+    take_profit_bps: Exact
+    stop_loss_bps: Exact
+
+
 class OrderPolicy(PlanModel):
     """Which orders may leave at all."""
 
@@ -101,6 +108,10 @@ class OrderPolicy(PlanModel):
     is_entry_post_only: bool
     auto_cancel_s: int = Field(gt=0)
     retries_max: int = Field(ge=0)
+    # Every entry leaves with a bracket attached, or not at all; none if this is missing.
+    bracket: BracketDistance | None = None
+    # Products for which the venue takes no stop order: we hold their stops ourselves, and never both.
+    local_stops: tuple[str, ...] = ()
     because: str
 
 
@@ -164,7 +175,10 @@ class Protocol(PlanModel):
     checkpoints_h: tuple[int, ...] = ()
     oversize_notional: Exact
     stop_distance_bps: Exact = Decimal(200)
+    stop_watch_s: int = Field(default=60, gt=0)  # how long the stop tests rest and are watched
     stop_test_sizes: dict[str, Exact] = {}
+    # The size that each symbol is built to in the step size_step, in base units of the first product.
+    size_step: Exact = Decimal(0)
     drill_flat_within_s: int = Field(gt=0)
 
 

@@ -19,6 +19,7 @@ class Accepted(msgspec.Struct, frozen=True):
     """The venue accepted the order under this id. It may still fail later, on the user channel."""
 
     order_id: str
+    attached_order_id: str = ""  # of the bracket that guards its fills
 
 
 class Rejected(msgspec.Struct, frozen=True):

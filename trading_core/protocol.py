@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
-from trading_core import steps
+from trading_core import steps, steps_size
 from trading_core.clock import NS
 from trading_core.desk import Desk
 from trading_core.errors import ConfigurationError
@@ -21,9 +21,14 @@ BEFORE_TRADING: dict[str, Step] = {
     "oversize_sized_down": steps.oversize_sized_down,
     "auto_cancel": steps.auto_cancel,
     "stop_limit": steps.stop_limit,
+    "bracket": steps_size.bracket,
+    "order_types": steps_size.order_types,
 }
 AFTER_TRADING: dict[str, Step] = {
     "entry_and_exit": steps.entry_and_exit,
+    # After the trading day, for the fee tier of its volume: at the lowest tier the step costs eight times as much.
+    "size_step": steps_size.size_step,
+    "reduce_only_transition": steps_size.reduce_only_transition,
     "kill_switch_drill": steps.kill_switch_drill,
 }
 

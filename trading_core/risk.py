@@ -60,6 +60,9 @@ class DenialReason(StrEnum):
     MARGIN_UTILIZATION = "MARGIN_UTILIZATION"
     OUTCOME_UNRESOLVED = "OUTCOME_UNRESOLVED"
     DUPLICATE_INTENT = "DUPLICATE_INTENT"
+    ENTRY_WITHOUT_BRACKET = "ENTRY_WITHOUT_BRACKET"
+    BRACKET_MISPLACED = "BRACKET_MISPLACED"
+    STOP_IS_LOCAL = "STOP_IS_LOCAL"
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +199,29 @@ def entry_post_only(intent: OrderIntent, view: RiskView) -> Denial | None:
     return None
 
 
+def bracket_in_place(intent: OrderIntent, view: RiskView) -> Denial | None:
+    """Where the plan guards entries, none leaves without its bracket; its prices lie on both sides of the entry."""
+    attached, price = intent.attached, intent.limit_price
+    if attached is None:
+        is_owed = view.policy.bracket is not None and intent.order_type is OrderType.LIMIT
+        return Denial(_D.ENTRY_WITHOUT_BRACKET, "the plan's entries carry a bracket") if is_owed else None
+    if price is None or intent.order_type is not OrderType.LIMIT:
+        return Denial(_D.BRACKET_MISPLACED, f"a bracket guards a limit order, this is {intent.order_type}")
+    gain, loss = ((p - price) * intent.side.sign for p in (attached.take_profit, attached.stop_loss))
+    is_on_grid = all(view.product.is_on_grid(p, ZERO) for p in (attached.take_profit, attached.stop_loss))
+    if gain > 0 > loss and attached.stop_loss > 0 and is_on_grid:
+        return None
+    words = f"takes profit at {plain(attached.take_profit)}, stops at {plain(attached.stop_loss)}"
+    return Denial(_D.BRACKET_MISPLACED, f"{words}: not around {plain(price)}, or off the grid")
+
+
+def stop_at_venue(intent: OrderIntent, view: RiskView) -> Denial | None:
+    """A product whose stops we hold ourselves never has one at the venue as well."""
+    if intent.order_type is OrderType.STOP_LIMIT and intent.product_id in view.policy.local_stops:
+        return Denial(_D.STOP_IS_LOCAL, f"stops of {intent.product_id} are held locally")
+    return None
+
+
 def max_size(intent: OrderIntent, view: RiskView) -> Denial | None:
     """The product's cap in base units, position and resting orders counted."""
     after = abs(view.position) + view.resting_entry_size + intent.size
@@ -301,12 +327,12 @@ def not_duplicate(intent: OrderIntent, view: RiskView) -> Denial | None:
 
 # Order matters: the first refusal is the reason that is recorded.
 FOR_EVERY_ORDER: tuple[Rule, ...] = (
-    not_halted, reduce_only_state, product_in_plan, gtd_gated, order_type_allowed, on_grid, reduce_only_order,
-    above_minimum, fresh_book, price_collar,
+    not_halted, reduce_only_state, product_in_plan, gtd_gated, order_type_allowed, stop_at_venue, on_grid,
+    reduce_only_order, above_minimum, fresh_book, price_collar,
 )
 FOR_ENTRIES: tuple[Rule, ...] = (
-    entry_post_only, outcome_resolved, daily_loss, spread_in_limit, max_size, max_notional, aggregate_notional,
-    leverage, pre_funding_quiet, margin_in_limit, open_orders, orders_per_minute, not_duplicate,
+    entry_post_only, bracket_in_place, outcome_resolved, daily_loss, spread_in_limit, max_size, max_notional,
+    aggregate_notional, leverage, pre_funding_quiet, margin_in_limit, open_orders, orders_per_minute, not_duplicate,
 )
 
 

@@ -104,7 +104,7 @@ def auto_cancel(desk: Desk) -> Script:
 
 
 def stop_limit(desk: Desk) -> Script:
-    """A stop-limit that does not cross is accepted for each product, watched, and cancelled."""
+    """A stop-limit that does not cross is accepted for each product and watched; then cancelled, or captured."""
     resting: dict[str, TrackedOrder] = {}
     for product_id in traded(desk):
         product, mark = desk.products[product_id], desk.mark(product_id)
@@ -124,9 +124,16 @@ def stop_limit(desk: Desk) -> Script:
             resting[product_id] = order
     yield from answered(desk, list(resting.values()))
     accepted = [p for p, o in resting.items() if o.status in (OrderStatus.OPEN, OrderStatus.FILLED)]
+    # Watched while they rest: one that triggers is captured, and what it bought is sold again.
+    watch_ns = desk.now_ns + desk.plan.protocol.stop_watch_s * NS
+    yield Until(lambda: all(o.is_final for o in resting.values()), watch_ns)
     yield from cancelled(desk, list(resting.values()), "stop_limit")
-    is_shown = set(accepted) == set(traded(desk))
-    desk.end_step("stop_limit", is_shown=is_shown, detail=f"accepted for {', '.join(accepted) or 'no product'}")
+    triggered = [p for p, o in resting.items() if o.booked > 0]
+    for product_id in triggered:
+        yield from close_position(desk, product_id, "stop_limit", Purpose.EXIT)
+    is_shown = set(accepted) == set(traded(desk)) and all(desk.is_dust(p) for p in triggered)
+    words = f"accepted for {', '.join(accepted) or 'no product'}; triggered: {', '.join(triggered) or 'none'}"
+    desk.end_step("stop_limit", is_shown=is_shown, detail=words, triggered=Decimal(len(triggered)))
 
 
 def entry_and_exit(desk: Desk) -> Script:
@@ -136,19 +143,22 @@ def entry_and_exit(desk: Desk) -> Script:
     if desk.ledger is None or not desk.is_dust(product_id):
         desk.end_step("entry_and_exit", is_shown=False, detail="the position could not be closed beforehand")
         return
-    before, cost_before, start_ns = desk.ledger.totals(), _cost(desk, product_id), desk.now_ns
+    books, cost_before, start_ns = desk.ledger, _cost(desk, product_id), desk.now_ns
+    realized_before, fees_before = books.realized(product_id), books.fees(product_id)
     yield from enter_until_filled(desk, product_id, "entry_and_exit")
     yield from close_position(desk, product_id, "entry_and_exit", Purpose.EXIT)
-    after = desk.ledger.totals()
-    fills = [f for o in desk.orders.orders.values() if o.submitted_ns >= start_ns for f in o.fills]
+    realized, booked = books.realized(product_id) - realized_before, books.fees(product_id) - fees_before
+    # Other products may still trade: what guards them is at the venue.
+    ours = [o for o in desk.orders.orders.values() if o.intent.product_id == product_id]
+    fills = [f for o in ours if o.submitted_ns >= start_ns for f in o.fills]
     bought = sum((f.size for f in fills if f.side is Side.BUY), ZERO)
     sold = sum((f.size for f in fills if f.side is Side.SELL), ZERO)
     flow = sum((-f.side.sign * desk.products[product_id].notional(f.size, f.price) for f in fills), ZERO)
     fees = sum((f.commission for f in fills), ZERO)
     # The cash that the fills moved is what was realized, less what is now tied up at cost.
-    gap = flow - (after.realized - before.realized) + (_cost(desk, product_id) - cost_before)
+    gap = flow - realized + (_cost(desk, product_id) - cost_before)
     is_round_trip = bought > 0 and sold > 0 and desk.is_dust(product_id)
-    is_shown = is_round_trip and after.fees - before.fees == fees and abs(gap) < PNL_TOLERANCE
+    is_shown = is_round_trip and booked == fees and abs(gap) < PNL_TOLERANCE
     detail = f"bought {plain(bought)}, sold {plain(sold)} {product_id}: {flow:.6f} before fees of {fees:.6f}"
     desk.end_step("entry_and_exit", is_shown=is_shown, detail=detail, flow=flow, fees=fees, gap=gap)
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 
 from tests.unit.broker_wire import make_intent
@@ -20,10 +21,17 @@ from trading_core.advanced_trade.reasons import (
     is_mapped,
 )
 from trading_core.advanced_trade.wire import parse
-from trading_core.advanced_trade.wire_orders import FillBody, OrderBody, configuration_of, fill_of, order_of
+from trading_core.advanced_trade.wire_orders import (
+    FillBody,
+    OrderBody,
+    attached_of,
+    configuration_of,
+    fill_of,
+    order_of,
+)
 from trading_core.advanced_trade.wire_states import status_of
 from trading_core.errors import ConfigurationError, SchemaDrift
-from trading_core.orders import Liquidity, OrderStatus, OrderType, Purpose, Side, TimeInForce
+from trading_core.orders import Bracket, Liquidity, OrderStatus, OrderType, Purpose, Side, TimeInForce
 
 ENUMS = json.loads((wire_drift.CONTRACT.parent / "enums.json").read_text("utf-8"))
 LIMIT, STOP, MARKET = OrderType.LIMIT, OrderType.STOP_LIMIT, OrderType.MARKET
@@ -65,7 +73,20 @@ def test_gtd_is_gated_for_every_order_type(order_type: OrderType) -> None:
         configuration_of(make_intent(order_type=order_type, time_in_force=GTD, stop_price="1"))
 
 
-SUPPORTED = {(LIMIT, GTC), (LIMIT, IOC), (STOP, GTC), (MARKET, IOC)}
+SUPPORTED = {
+    (LIMIT, GTC), (LIMIT, IOC), (LIMIT, FOK), (STOP, GTC), (OrderType.BRACKET, GTC), (MARKET, IOC)
+}
+
+
+def test_a_bracket_is_attached_without_a_size_of_its_own() -> None:
+    intent = msgspec.structs.replace(
+        make_intent(), attached=Bracket(take_profit=Decimal("90000"), stop_loss=Decimal("70000.50"))
+    )
+    prices = {"limit_price": "90000", "stop_trigger_price": "70000.5"}
+    assert attached_of(intent) == {"attached_order_configuration": {"trigger_bracket_gtc": prices}}
+    assert attached_of(make_intent()) == {}
+    with pytest.raises(ConfigurationError, match="LIMIT orders"):
+        attached_of(msgspec.structs.replace(intent, order_type=STOP))
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,7 @@ class AdvancedTradeBroker(ReadOnlyVenue):
             "product_id": order.intent.product_id,
             "side": order.intent.side.value,
             "order_configuration": wire_orders.configuration_of(order.intent),
+            **wire_orders.attached_of(order.intent),
         }
         try:
             answer = self._ask(
@@ -41,8 +42,8 @@ class AdvancedTradeBroker(ReadOnlyVenue):
         except (VenueUnavailable, SchemaDrift) as e:
             raise OutcomeUnknown(order.client_order_id, str(e)) from e
         order_id = answer.success_response.order_id if answer.success_response else ""
-        if answer.success and order_id:
-            return Accepted(order_id)
+        if answer.success and answer.success_response and order_id:
+            return Accepted(order_id, answer.success_response.attached_order_id)
         if answer.error_response is not None and not answer.success and not order_id:
             return _rejected(answer.error_response)
         # An answer that contradicts itself or says neither: only asking tells whether there is an order.

@@ -104,6 +104,7 @@ class ReadOnlyVenue:
             "product_id": intent.product_id,
             "side": intent.side.value,
             "order_configuration": wire_orders.configuration_of(intent),
+            **wire_orders.attached_of(intent),
         }
         body = self._ask(
             wire_orders.PreviewBody, "OrderPreviewResponse", "/orders/preview", method="POST", body=asked

@@ -27,6 +27,7 @@ class SuccessBody(msgspec.Struct, frozen=True):
     """The venue took the order."""
 
     order_id: str
+    attached_order_id: str = ""
 
 
 class ErrorBody(msgspec.Struct, frozen=True):
@@ -96,6 +97,7 @@ class OrderBody(msgspec.Struct, frozen=True):
     reject_reason: str = ""
     reject_message: str = ""
     cancel_message: str = ""
+    attached_order_id: str = ""
 
 
 class OrdersBody(msgspec.Struct, frozen=True):
@@ -148,6 +150,11 @@ def configuration_of(intent: OrderIntent) -> dict[str, Any]:
             return {"limit_limit_gtc": {**_limit(intent), "post_only": intent.post_only}}
         case (OrderType.LIMIT, TimeInForce.IOC):
             return {"sor_limit_ioc": _limit(intent)}
+        case (OrderType.LIMIT, TimeInForce.FOK):
+            return {"limit_limit_fok": _limit(intent)}
+        case (OrderType.BRACKET, TimeInForce.GTC):
+            stop = plain(_present(intent.stop_price, "stop_price"))
+            return {"trigger_bracket_gtc": {**_limit(intent), "stop_trigger_price": stop}}
         case (OrderType.STOP_LIMIT, TimeInForce.GTC):
             return {"stop_limit_stop_limit_gtc": {**_limit(intent), **_stop(intent)}}
         case (OrderType.MARKET, TimeInForce.IOC) if intent.purpose is Purpose.EMERGENCY:
@@ -156,8 +163,23 @@ def configuration_of(intent: OrderIntent) -> dict[str, Any]:
             raise ConfigurationError("MARKET is for emergency exits as IOC only: use a marketable limit IOC")
         case _:
             raise ConfigurationError(
-                f"{kind[0]} {kind[1]} is not supported: use LIMIT GTC or IOC, or STOP_LIMIT GTC"
+                f"{kind[0]} {kind[1]} is not supported: use LIMIT GTC, IOC or FOK, STOP_LIMIT GTC or BRACKET GTC"
             )
+
+
+def attached_of(intent: OrderIntent) -> dict[str, Any]:
+    """Return the member of the request that attaches a bracket; nothing for an order without one.
+
+    Raises ConfigurationError for an order that cannot have one: the venue guards limit orders.
+    """
+    if intent.attached is None:
+        return {}
+    if intent.order_type is not OrderType.LIMIT:
+        raise ConfigurationError(f"a bracket is attached to LIMIT orders (was {intent.order_type}): leave it out")
+    prices = {
+        "limit_price": plain(intent.attached.take_profit), "stop_trigger_price": plain(intent.attached.stop_loss)
+    }
+    return {"attached_order_configuration": {"trigger_bracket_gtc": prices}}
 
 
 def order_of(body: OrderBody) -> VenueOrder:
@@ -177,6 +199,7 @@ def order_of(body: OrderBody) -> VenueOrder:
         reason=meaning(body.reject_reason) or body.reject_message or body.cancel_message,
         order_type=body.order_type,
         time_in_force=time_in_force_of(body.time_in_force),
+        attached_order_id=body.attached_order_id,
     )
 
 

@@ -18,8 +18,8 @@ _BY_STAGE: dict[Stage, tuple[str, ...]] = {
         "order_acceptance", "order_rejected_share", "signal_acceptance", "place_order_latency_ms",
         "websocket_staleness_s", "websocket_reconnect", "retries_per_order", "rate_limit_errors",
         "unexpected_exceptions", "post_only_placed", "crossing_rejected", "sized_down", "auto_cancel",
-        "stop_limit_placed", "bracket_placed", "reduce_only_transition", "strategy_selected", "entry_exit_pnl",
-        "kill_switch_drill", "flat_at_end",
+        "stop_limit_placed", "bracket_placed", "order_types_placed", "size_reached", "reduce_only_transition",
+        "strategy_selected", "entry_exit_pnl", "kill_switch_drill", "flat_at_end",
     ),
     _ANA: (
         "reconciliation", "equity_identity", "fee_equals_tier", "gtd_never_sent", "daily_loss", "margin_events",
@@ -42,7 +42,13 @@ EXERCISED_BY: dict[str, str] = {
     "sized_down": "oversize_sized_down",
     "auto_cancel": "auto_cancel",
     "stop_limit_placed": "stop_limit",
+    "bracket_placed": "bracket",
+    "order_types_placed": "order_types",
+    "size_reached": "size_step",
+    "reduce_only_transition": "reduce_only_transition",
     "entry_exit_pnl": "entry_and_exit",
     "kill_switch_drill": "kill_switch_drill",
 }
 STEPS = frozenset(EXERCISED_BY.values())
+# Which strategy provokes the effect while it trades.
+CHOSEN_BY: dict[str, str] = {"strategy_selected": "trading_core.strategies.automatic:make"}

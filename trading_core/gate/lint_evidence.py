@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
-from trading_core.gate.catalog import EXERCISED_BY, PRODUCED_BY, STEPS
+from trading_core.errors import ConfigurationError
+from trading_core.gate.catalog import CHOSEN_BY, EXERCISED_BY, PRODUCED_BY, STEPS
 from trading_core.gate.lint_model import Bench, LintCheck, PlanFinding, refuse, warn
 from trading_core.gate.result import share_text, text
 from trading_core.gate.statistics import ALPHA, orders_needed
 from trading_core.orders import TimeInForce
 from trading_core.plan import Criterion, Kind, Plan, Stage, Tier
+from trading_core.strategies.port import load_strategy
 
 SECONDS_PER_MINUTE = 60
+SYMBOLS_TO_DRILL = 2
 
 
 # ── statistics: can the plan show what it demands? ──────────────────────────────────────────────
@@ -111,7 +114,11 @@ def exercised_musts(bench: Bench) -> Iterator[PlanFinding]:
         if criterion.tier is Tier.NICE or criterion.stage is not Stage.LIVE_MICRO_TEST:
             continue
         say = refuse if criterion.tier is Tier.MUST else warn
-        if step is None:
+        chooser = CHOSEN_BY.get(criterion.metric)
+        if chooser is not None:
+            if bench.plan.entry.strategy != chooser:
+                yield say(_key(criterion), f"no strategy provokes it: let the plan's entry name {chooser!r}")
+        elif step is None:
             yield say(_key(criterion), "no step of any protocol provokes it: it can only happen by itself")
         elif step not in bench.plan.protocol.steps:
             yield say(_key(criterion), f"no step provokes it: add {step!r} to the protocol's steps")
@@ -130,6 +137,21 @@ def a_must_at_all(bench: Bench) -> Iterator[PlanFinding]:
         yield refuse("criteria", "no criterion is a must: such a gate is always NO-GO")
 
 
+def strategy_loads(bench: Bench) -> Iterator[PlanFinding]:
+    """The strategy is there and takes its parameters."""
+    try:
+        load_strategy(bench.plan.entry, 0)
+    except ConfigurationError as e:
+        yield refuse("entry.strategy", str(e))
+
+
+def enough_symbols(bench: Bench) -> Iterator[PlanFinding]:
+    """The reduce-only drill takes every symbol but the first, which the kill switch drills."""
+    if "reduce_only_transition" in bench.plan.protocol.steps and len(bench.plan.products) < SYMBOLS_TO_DRILL:
+        words = f"the reduce-only drill needs {SYMBOLS_TO_DRILL} products, the plan has {len(bench.plan.products)}"
+        yield refuse("protocol.steps", f"{words}: the kill switch drills the first")
+
+
 def gtd_is_gated(bench: Bench) -> Iterator[PlanFinding]:
     """GTD is refused on every rung."""
     if TimeInForce.GTD in bench.plan.policy.time_in_force:
@@ -139,6 +161,7 @@ def gtd_is_gated(bench: Bench) -> Iterator[PlanFinding]:
 EVIDENCE_CHECKS: tuple[LintCheck, ...] = (
     provable_rates, provable_windows, complete_bounds, latency_has_quantile, grey_zone_below_limit,
     agreeing_thresholds, producible_metrics, exercised_musts, known_steps, a_must_at_all, gtd_is_gated,
+    strategy_loads, enough_symbols,
 )
 
 

@@ -22,7 +22,7 @@ from trading_core.gate.evidence import (
     Tally,
 )
 from trading_core.gate.outcomes import Reason
-from trading_core.metrics import books, costs, orders, slices, steps
+from trading_core.metrics import books, costs, orders, slices, steps, steps_size
 from trading_core.metrics.evidence import Evidence, Unusable
 from trading_core.metrics.facts import Facts, View
 from trading_core.plan import Criterion, Plan
@@ -61,7 +61,11 @@ METRICS: dict[str, Metric] = {
     "kill_switch_drill": steps.exercised("kill_switch_drill", steps.kill_switch_drill),
     "websocket_reconnect": steps.websocket_reconnect,
     "margin_window_transitions": steps.margin_window_transitions,
-    "reduce_only_transition": steps.reduce_only_transition,
+    "bracket_placed": steps.exercised("bracket", steps_size.bracket_placed),
+    "order_types_placed": steps.exercised("order_types", steps_size.order_types_placed),
+    "size_reached": steps.exercised("size_step", steps_size.size_reached),
+    "reduce_only_transition": steps.exercised("reduce_only_transition", steps_size.reduce_only_transition),
+    "strategy_selected": steps_size.strategy_selected,
     "slippage_vs_baseline": costs.slippage_vs_baseline,
     "latency_vs_baseline": costs.latency_vs_baseline,
     "funding_accrued": costs.funding_accrued,

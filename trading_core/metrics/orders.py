@@ -36,7 +36,8 @@ def order_acceptance(view: View) -> RateObservation:
 def signal_acceptance(view: View) -> RateObservation:
     """Return how many of the signals to enter became an order that the venue accepted."""
     logs = view.evidence.get(ExecutionLogs)
-    traces = [t for t in logs.rows if t.signal is not None and t.purpose is Purpose.ENTRY]
+    # A signal that its own strategy filtered never asked for an order.
+    traces = [t for t in logs.rows if t.signal is not None and t.filter is None and t.purpose is Purpose.ENTRY]
     return _rate(view, [(t, was_accepted(t)) for t in traces], f"{len(traces)} signals to enter")
 
 

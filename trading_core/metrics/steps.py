@@ -20,8 +20,6 @@ from trading_core.trading_state import TradingState
 CROSSING_REASON = "INVALID_LIMIT_PRICE_POST_ONLY"
 PNL_TOLERANCE = Decimal("0.000001")
 SHOWN_MAX = 20
-# Actors that are no person.
-MACHINES = frozenset({"engine", "session", "guard", "watchdog", "stream", "gate", "pulse", "rehearsal"})
 
 
 class Effect(NamedTuple):
@@ -125,7 +123,7 @@ def entry_exit_pnl(view: View) -> Effect:
     first = next((p.seq for p in placed if p.intent.purpose is Purpose.ENTRY), None)
     # What the step closed before its own entry belongs to the trading before it.
     orders = {p.client_order_id: p for p in placed if first is not None and p.seq >= first}
-    traces = [t for t in view.evidence.get(ExecutionLogs).rows if t.client_order_id in orders]
+    traces = [t for t in view.evidence.get(ExecutionLogs).rows if {t.client_order_id, t.guards} & orders.keys()]
     fills = [f for t in traces for f in t.fills]
     ended = view.facts.step("entry_and_exit")
     measured = ended[1].measurements if ended is not None else {}
@@ -143,18 +141,21 @@ def entry_exit_pnl(view: View) -> Effect:
 def kill_switch_drill(view: View) -> Effect:
     """While reducing: a new entry was denied, none was sent, the exit was accepted and filled, in time."""
     facts = view.facts
+    own = {e.signal_id for _, e in facts.of(ev.SignalRaised) if e.source == "kill_switch_drill"}
     denied = [
         seq for seq, e in facts.of(ev.OrderDenied)
-        if e.intent.purpose is Purpose.PROBE_ENTRY_WHILE_REDUCING and e.reason == TradingState.REDUCE_ONLY
+        if e.signal_id in own and e.reason == TradingState.REDUCE_ONLY
+        and e.intent.purpose is Purpose.PROBE_ENTRY_WHILE_REDUCING
     ]
     tight = [
         (seq, e) for seq, e in facts.of(ev.StateChanged)
         if e.state is TradingState.REDUCE_ONLY and "drill" in e.reason
     ]
-    exits = [p for p in facts.placed if p.intent.purpose is Purpose.PROBE_EXIT_WHILE_REDUCING]
+    exits = [p for p in facts.placed if p.signal_id in own and p.intent.purpose is Purpose.PROBE_EXIT_WHILE_REDUCING]
     at_venue = facts.taken()
     taken = [at_venue[p.client_order_id] for p in exits if p.client_order_id in at_venue]
-    traces = [t for t in view.evidence.get(ExecutionLogs).rows if t.purpose is Purpose.PROBE_EXIT_WHILE_REDUCING]
+    names = {p.client_order_id for p in exits}
+    traces = [t for t in view.evidence.get(ExecutionLogs).rows if t.client_order_id in names]
     fills = [f for t in traces for f in t.fills]
     provoked = [seq for seq, _ in tight] + denied + [p.seq for p in exits]
     if not tight:
@@ -196,22 +197,6 @@ def margin_window_transitions(view: View) -> ExercisedObservation:
     return ExercisedObservation(
         metric=view.metric, refs=view.evidence.refs(MarginSnapshots), event_seqs=tuple(changes[:SHOWN_MAX]),
         was_provoked=bool(changes), was_seen=bool(changes), detail=f"windows seen: {', '.join(sorted(set(windows)))}",
-    )
-
-
-def reduce_only_transition(view: View) -> ExercisedObservation:
-    """Return whether the state tightened to reduce-only and was loosened again by a person, by name."""
-    view.evidence.get(Timeline)
-    changes = view.facts.of(ev.StateChanged)
-    tight = [seq for seq, e in changes if e.state is TradingState.REDUCE_ONLY and e.actor in MACHINES]
-    loose = [
-        seq for seq, e in changes
-        if tight and seq > tight[0] and e.state is TradingState.ACTIVE and e.actor not in MACHINES
-    ]
-    return ExercisedObservation(
-        metric=view.metric, refs=view.evidence.refs(Timeline), event_seqs=(*tight[:1], *loose[:1]),
-        was_provoked=bool(tight), was_seen=bool(loose),
-        detail=f"tightened {len(tight)} times, loosened by a person {len(loose)} times",
     )
 
 

@@ -11,6 +11,7 @@ from trading_core.money import ZERO, Price
 from trading_core.moves import passive_price
 from trading_core.orders import OrderIntent, Purpose, Side
 from trading_core.plan import Entry
+from trading_core.strategies.params import Params
 
 
 class PostOnlyPulse:
@@ -19,6 +20,7 @@ class PostOnlyPulse:
     name = "post_only_pulse"
 
     def __init__(self, entry: Entry, random: Random) -> None:
+        Params(entry.params).finish()
         self._entry = entry
         self._random = random
         self._next_ns = 0
@@ -47,7 +49,9 @@ class PostOnlyPulse:
 
     def _enter(self, desk: Desk, product_id: str) -> OrderIntent | None:
         bid = desk.books[product_id].best(Side.BUY)
-        if bid is None:
+        # What a bracket guards leaves by it: until then nothing is added.
+        is_guarded = any(order.guards is not None for order in desk.orders.live(product_id))
+        if bid is None or is_guarded:
             return None
         low, high = self._entry.notional_min, self._entry.notional_max
         notional = low + (high - low) * Decimal(self._random.randint(0, 100)) / 100
