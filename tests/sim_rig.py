@@ -25,6 +25,7 @@ from trading_core.local_exchange.faults import FaultPlan
 from trading_core.plan import Plan
 from trading_core.script import Script
 from trading_core.session import Session
+from trading_core.storage.event_reader import StoredEvent
 from trading_core.trading_state import TradingGuard, TradingState
 
 T = TypeVar("T")
@@ -56,6 +57,9 @@ class ListLog:
     def append_tick(self, tick: Tick) -> None:
         """Keep market data."""
         self.inputs.append(tick)
+
+    def restore(self, stored: StoredEvent) -> None:
+        """There are no artifacts here that would go on."""
 
     def save(self) -> None:
         """There are no artifacts here."""

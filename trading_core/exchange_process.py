@@ -19,6 +19,7 @@ from trading_core.run import Endpoint, RunContext
 
 READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
+LINGER_S = 60.0  # after its parent's end and the last session's: to end flat, to be looked at, to be gone on with
 LOOK_EVERY_S = 0.05
 
 
@@ -26,13 +27,14 @@ LOOK_EVERY_S = 0.05
 def start_exchange(context: RunContext, exchange: ExchangeConfig) -> Iterator[Endpoint]:
     """Yield the endpoint of a local exchange on a free loopback port, with a fresh key that only this run has.
 
-    The exchange ends with this process, however it ends. Raises VenueUnavailable if it does not come up.
+    The exchange ends with the block, or a minute after this process and the last session, should they be killed. Raises
+    VenueUnavailable if it does not come up.
     """
     with tempfile.TemporaryDirectory(prefix="greenlight-") as folder:
         registry, key_file = _make_key(Path(folder))
         config = ServeConfig(
             exchange=exchange, keys_file=registry, speed=context.speed, ready_file=Path(folder) / "ready.json",
-            parent_pid=os.getpid(),
+            parent_pid=os.getpid(), linger_s=LINGER_S,
         )
         process = _spawn(config, Path(folder))
         try:

@@ -112,7 +112,9 @@ def read_metric(metric: GuardrailMetric, engine: Engine) -> Decimal | None:
         case "consecutive_rejections":
             return Decimal(engine.rejections_in_a_row)
         case "unresolved_orders":
-            return Decimal(sum(o.status is OrderStatus.OUTCOME_UNKNOWN for o in desk.orders.live()))
+            if engine.is_reconciling:
+                return None  # they are being asked for: no figure, and the watch shows the gap
+            return Decimal(sum(o.status is OrderStatus.OUTCOME_UNKNOWN for o in desk.orders.live()) + engine.strays)
         case "margin_call":
             return Decimal(1) if engine.margin_level in ("DANGER", "LIQUIDATION") else ZERO
         case "clock_offset_s":

@@ -15,6 +15,7 @@ from trading_core.products import Product
 from trading_core.run import RunContext
 from trading_core.storage.artifact_store import ArtifactMeta, ArtifactStore
 from trading_core.storage.chain import Head
+from trading_core.storage.event_reader import StoredEvent
 from trading_core.storage.event_store import EventStore
 
 
@@ -44,6 +45,11 @@ class RunLog:
         """Store market data, packed."""
         self._store.append_tick(tick)
         self._exporter.add(self._seq, tick)
+
+    def restore(self, stored: StoredEvent) -> None:
+        """Take an event that the store has already: the artifacts go on with it."""
+        self._seq = stored.seq
+        self._exporter.add(stored.seq, stored.event)
 
     def save(self) -> None:
         """Commit the events and start writing the artifacts as of now."""

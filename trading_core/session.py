@@ -25,9 +25,12 @@ from trading_core.commands import (
 from trading_core.emergency import FlatReport, flatten
 from trading_core.engine import Engine
 from trading_core.errors import OutcomeUnknown, VenueError, VenueUnavailable
+from trading_core.lifeline import Lifeline
 from trading_core.orders import Purpose
 from trading_core.ports import Accepted, Broker, CancelAnswer, Feed, Rejected
+from trading_core.resume import Past, Recovery
 from trading_core.risk import ApprovedOrder
+from trading_core.storage.event_reader import StoredEvent
 from trading_core.trading_state import TradingGuard, TradingState
 
 TICK_NS = NS  # timers of the engine have a resolution of one second of venue time
@@ -45,6 +48,10 @@ class EventLog(Protocol):
 
     def append_tick(self, tick: ev.Tick) -> None:
         """Store market data, packed."""
+        ...
+
+    def restore(self, stored: StoredEvent) -> None:
+        """Take an event that the store has already: the artifacts go on with it."""
         ...
 
     def save(self) -> None:
@@ -68,8 +75,15 @@ class Session:
         log: EventLog,
         engine: Engine,
         guard: TradingGuard,
+        opening: ev.SessionStarted | None = None,
+        past: Past | None = None,
+        lifeline: Lifeline | None = None,
     ) -> None:
+        """Make a session. `opening` is stored first; with a `past` it goes on from there instead."""
         self.engine = engine
+        self.lifeline = lifeline or Lifeline()
+        self._opening = opening
+        self._past = past
         self._clock = clock
         self._feed = feed
         self._broker = broker
@@ -79,6 +93,7 @@ class Session:
         self._fills_seen: set[str] = set()  # the endpoint lists all fills of an order, each time
         self._next_tick_ns = 0
         self._state_seen: TradingState | None = None
+        self._is_over = False
         self.flat: FlatReport | None = None  # what the venue said at the very end
 
     def __enter__(self) -> Session:
@@ -90,28 +105,63 @@ class Session:
         return self
 
     def _begin(self) -> None:
-        desk = self.engine.desk
-        self._feed.start(list(desk.products.values()))
-        now_ns = self._clock.now_ns()
-        self._next_tick_ns = now_ns
-        self._take(self._broker.fee_tier())
-        self._observe_state()
-        deadline_ns = now_ns + int(BOOKS_WITHIN_S * self._clock.speed) * NS
-        while not all(book.is_usable for book in desk.books.values()) and self._clock.now_ns() < deadline_ns:
-            self.step()
-        if missing := [product_id for product_id, book in desk.books.items() if not book.is_usable]:
-            raise VenueUnavailable(f"no book of {', '.join(missing)} within {BOOKS_WITHIN_S} s: check the stream")
+        self._feed.start(list(self.engine.desk.products.values()))
+        self._next_tick_ns = self._clock.now_ns()
+        if self._past is not None:
+            self._resume(self._past)
+        else:
+            if self._opening is not None:
+                self._take(self._opening)
+            self._take(self._broker.fee_tier())
+            self._observe_state()
+        if self.is_over:
+            return
+        self._await_books()
         self._execute(ReadAccount())
         self._drain()
 
+    def _resume(self, past: Past) -> None:
+        """Bring books and venue together after a crash. What held before it holds again, or something tighter."""
+        self._fills_seen |= past.fills_seen
+        for record in past.unstored:
+            self._store(record)
+        if past.state is not None:
+            self._guard.tighten(past.state, reason="as before the crash", actor="session")
+        for trip in self.engine.guardrails.latched.values():
+            self._guard.tighten(trip.state, reason=f"guardrail {trip.name} had tripped", actor="session")
+        Recovery(
+            engine=self.engine, broker=self._broker, clock=self._clock, take=self._take, step=self.step,
+            do=self._execute, book_fills=self._book_fills,
+        ).run(past)
+        self._observe_state()
+        self._execute(ReadFeeTier())
+        # Entries may go on only as they were: whoever tightened, or left, has ended this run.
+        is_active = self._guard.state is TradingState.ACTIVE
+        self._is_over = past.has_left or self.engine.is_finished or not is_active
+
+    def _await_books(self) -> None:
+        desk = self.engine.desk
+        deadline_ns = self._clock.now_ns() + int(BOOKS_WITHIN_S * self._clock.speed) * NS
+        while not all(book.is_usable for book in desk.books.values()) and self._clock.now_ns() < deadline_ns:
+            if self.lifeline.stop_reason:
+                return
+            self.step()
+        if missing := [product_id for product_id, book in desk.books.items() if not book.is_usable]:
+            raise VenueUnavailable(f"no book of {', '.join(missing)} within {BOOKS_WITHIN_S} s: check the stream")
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether there is nothing left to do but to leave."""
+        return self._is_over or bool(self.engine.guardrails.latched or self.lifeline.stop_reason)
+
     def run(self, until_ns: int) -> None:
-        """Run until the protocol has ended, a guardrail has tripped, or venue time is at the deadline."""
-        engine = self.engine
-        while not engine.is_finished and not engine.guardrails.latched and self._clock.now_ns() < until_ns:
+        """Run until the protocol has ended, a guardrail has tripped, somebody stops it, or the deadline is reached."""
+        while not self.is_over and not self.engine.is_finished and self._clock.now_ns() < until_ns:
             self.step()
 
     def step(self) -> None:
         """Take what has arrived, at most one second of venue time."""
+        self.lifeline.moves += 1
         for event in self._feed.poll(self._next_tick_ns):
             self._take(event)
         now_ns = self._clock.now_ns()
@@ -122,8 +172,9 @@ class Session:
         self._queue.extend(ev.ArtifactsSaved(ts_ns=now_ns, rows=rows) for rows in self._log.saved())
         self._drain()
 
-    def wind_down(self, reason: str = "end of the run") -> None:
+    def wind_down(self) -> None:
         """Go reduce-only, cancel everything, close what is open, and read the account once more."""
+        reason = self.lifeline.stop_reason or "end of the run"
         self._execute(TightenState(TradingState.REDUCE_ONLY, reason))
         self._take(ev.RunEnding(ts_ns=self._clock.now_ns(), reason=reason))
         deadline_ns = self._clock.now_ns() + WIND_DOWN_WITHIN_S * NS
@@ -160,11 +211,7 @@ class Session:
             self._broker, self._clock, ours, desk.opening_positions,
             collar_bps=desk.plan.risk.price_collar_bps, order_prefix=desk.order_prefix,
         )
-        measurements = {"open_orders": Decimal(report.open_orders), "rounds": Decimal(report.rounds), **report.left}
-        event = ev.StepEnded(
-            ts_ns=self._clock.now_ns(), step="flat_at_end", is_shown=report.is_flat, detail=report.sentence,
-            measurements=measurements,
-        )
+        event = flat_at_end(report, self._clock.now_ns())
         self._log.append(event, kind="input", durable=True)
 
     def _observe_state(self) -> None:
@@ -191,10 +238,11 @@ class Session:
             self._execute(command)
 
     def _store(self, record: ev.AnyEvent) -> None:
-        # An order's intent is on disk before the order leaves.
-        self._log.append(record, kind="record", durable=isinstance(record, ev.OrderSubmitted))
+        # An order's intent is on disk before the order leaves, and a latch before anybody relies on it.
+        self._log.append(record, kind="record", durable=isinstance(record, ev.OrderSubmitted | ev.GuardrailTripped))
 
     def _execute(self, command: Command) -> None:
+        self.lifeline.moves += 1
         try:
             match command:
                 case SubmitOrder(order=order):
@@ -253,9 +301,10 @@ class Session:
     def _answered(self, order: ApprovedOrder, answer: Accepted | Rejected, started_ns: int) -> ev.AnyEvent:
         now_ns, latency_ms = self._clock.now_ns(), self._latency_ms(started_ns)
         match answer:
-            case Accepted(order_id=order_id):
+            case Accepted(order_id=order_id, attached_order_id=attached):
                 return ev.OrderAccepted(
-                    ts_ns=now_ns, client_order_id=order.client_order_id, order_id=order_id, latency_ms=latency_ms
+                    ts_ns=now_ns, client_order_id=order.client_order_id, order_id=order_id, latency_ms=latency_ms,
+                    attached_order_id=attached,
                 )
             case Rejected(reason=reason, is_expected=is_expected, message=message):
                 return ev.OrderRejected(
@@ -310,3 +359,11 @@ class Session:
         account = self._broker.account()
         offset_s = Decimal((server_ns - middle_ns) // 1_000_000) / 1000
         return msgspec.structs.replace(account, ts_ns=self._clock.now_ns(), clock_offset_s=offset_s)
+
+
+def flat_at_end(report: FlatReport, now_ns: int) -> ev.StepEnded:
+    """Return what the ladder came to as the last step of the run."""
+    return ev.StepEnded(
+        ts_ns=now_ns, step="flat_at_end", is_shown=report.is_flat, detail=report.sentence,
+        measurements={"open_orders": Decimal(report.open_orders), "rounds": Decimal(report.rounds), **report.left},
+    )

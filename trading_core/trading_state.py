@@ -113,6 +113,12 @@ class TradingGuard:
             self._seen = None
             return self._read()
 
+    @property
+    def is_first_start(self) -> bool:
+        """Tell whether nothing was ever written: neither a state nor damage."""
+        with self._lock:
+            return not self._path.exists() and self._read() is TradingState.REDUCE_ONLY
+
     def history(self) -> list[StateRecord]:
         """Return the audit trail, oldest first; nothing if the file is missing or cannot be read."""
         with self._lock:

@@ -22,7 +22,7 @@ from trading_core.advanced_trade.server_config import ReadyLine, ServeConfig
 from trading_core.advanced_trade.server_control import add_control_routes
 from trading_core.advanced_trade.server_sockets import HOST_PATHS, StreamEndpoint
 from trading_core.advanced_trade.server_tls import tls_context
-from trading_core.clock import Clock, SystemClock, VirtualClock
+from trading_core.clock import NS, Clock, SystemClock, VirtualClock
 from trading_core.errors import ConfigurationError, InvariantBroken
 from trading_core.local_exchange.exchange import LocalExchange
 
@@ -32,6 +32,7 @@ PUMP_S = 0.02
 # A request acts at most this much (real time) after the moment that the exchange was last moved to.
 STALE_NS = 2_000_000
 PARENT_CHECK_S = 0.5
+LINGER_MAX_S = 900.0  # an orphan ends in any case: its session has ended flat or hangs by then
 SHUTDOWN_S = 2.0
 
 
@@ -160,7 +161,7 @@ async def _serve(config: ServeConfig, keys: KeyRegistry) -> None:
     server = VenueServer(config, keys)
     async with server.running() as ready:
         _announce(ready, config.ready_file)
-        watch = asyncio.create_task(_watch_parent(config.parent_pid, is_over)) if config.parent_pid else None
+        watch = asyncio.create_task(_watch_parent(server, is_over)) if config.parent_pid else None
         await server.run_until(is_over)
         if watch is not None:
             watch.cancel()
@@ -183,12 +184,27 @@ def _end_at_eof(is_over: asyncio.Event) -> None:
         asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
 
 
-async def _watch_parent(pid: int, is_over: asyncio.Event) -> None:
+async def _watch_parent(server: VenueServer, is_over: asyncio.Event) -> None:
+    pid = server.config.parent_pid
     is_child = os.getppid() == pid  # then a dead parent shows at once, even if nobody has reaped it yet
     while os.getppid() == pid if is_child else _is_alive(pid):
         await asyncio.sleep(PARENT_CHECK_S)
     log.warning("parent_ended", extra={"pid": pid})
+    await _linger(server)
     is_over.set()
+
+
+async def _linger(server: VenueServer) -> None:
+    """Wait until nobody has been connected for the time that the configuration names."""
+    clock = SystemClock()
+    orphaned_ns = busy_ns = clock.stopwatch_ns()
+    while True:
+        now_ns = clock.stopwatch_ns()
+        busy_ns = now_ns if len(server.hub) else busy_ns
+        is_alone = now_ns - busy_ns >= server.config.linger_s * NS
+        if is_alone or now_ns - orphaned_ns >= LINGER_MAX_S * NS:
+            return
+        await asyncio.sleep(PARENT_CHECK_S)
 
 
 def _is_alive(pid: int) -> bool:

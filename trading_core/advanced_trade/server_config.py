@@ -20,7 +20,8 @@ class ServeConfig(BaseModel):
     """One served venue. Venue time is `SystemClock(speed, exchange.start_ns)`: a client with both agrees on it.
 
     `is_manual`: time stands until the control route moves it. Whoever ends first takes the server along:
-    `parent_pid` (0: nobody) or, with `ends_with_stdin`, the other end of the pipe.
+    `parent_pid` (0: nobody) or, with `ends_with_stdin`, the other end of the pipe. After its parent's end a server
+    stays until nobody has been connected to its streams for `linger_s`: a session can then still end flat.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +39,7 @@ class ServeConfig(BaseModel):
     tls_folder: Path | None = None  # speak TLS; authority and certificate are made there on first use
     ready_file: Path | None = None
     parent_pid: int = Field(default=0, ge=0)
+    linger_s: float = Field(default=0.0, ge=0)
     ends_with_stdin: bool = False
 
     @model_validator(mode="after")

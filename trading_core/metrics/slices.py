@@ -143,7 +143,12 @@ def _is_fresh(event: ev.SnapshotTaken, limit: Decimal) -> bool | None:
 def _outages(view: View) -> list[tuple[int, int]]:
     """Return the stretches without market data; one that nobody ended lasts to the last event."""
     found, since = [], None
-    for _, event in view.facts.of(ev.StreamChanged):
+    changes: list[tuple[int, ev.StreamChanged | ev.SessionResumed]]
+    changes = [*view.facts.of(ev.StreamChanged), *view.facts.of(ev.SessionResumed)]
+    for _, event in sorted(changes, key=lambda row: row[0]):
+        if isinstance(event, ev.SessionResumed):
+            since = event.last_ns if since is None else since  # nobody watched, and no stream was up
+            continue
         if event.connection != "market":
             continue
         if event.state is ev.StreamState.CONNECTED:

@@ -17,16 +17,16 @@ from trading_core.events import AnyEvent, Tick
 from trading_core.storage.chain import Head
 from trading_core.storage.database import open_reader
 from trading_core.storage.event_store import Kind
-from trading_core.storage.location import StoreLocation, located
 from trading_core.storage.tables import blocks, events, heads
 from trading_core.storage.tick_block import PlacedTick, unpack
 from trading_core.storage.verify import BLOCKS_PER_PAGE, PAGE_ROWS, Top, decoded, read_rows, read_top, walk
+from trading_core.store_location import StoreLocation, located
 
 INPUTS: tuple[Kind, ...] = ("input",)
 
 
 class StoredEvent(NamedTuple):
-    """One event of the chain with its place; `kind` is input or record."""
+    """One event of the chain with its place; `kind` is input, record or tick."""
 
     seq: int
     ts_ns: int
@@ -93,6 +93,13 @@ class EventReader:
         # heapq.merge is stable, and both streams are sorted by their key.
         for _, event in merge(rows, ticks, key=lambda item: item[0]):
             yield event
+
+    def whole(self) -> Iterator[StoredEvent]:
+        """Yield inputs, records and ticks (with the seq of the event before them) in the order of the run."""
+        rows = ((stored.seq, 0, stored) for stored in self.events())
+        ticks = ((p.after_seq, 1, StoredEvent(p.after_seq, p.tick.ts_ns, "tick", p.tick)) for p in self._placed_ticks())
+        for _, _, stored in merge(rows, ticks, key=lambda item: item[:2]):
+            yield stored
 
     def head(self) -> Head:
         """Return the last committed link."""

@@ -1,0 +1,182 @@
+"""The live micro test in a process of its own: `python -m trading_core.session_process CONTEXT.json ENDPOINT.json`.
+
+"stop" or the end of the pipe on stdin, SIGTERM and SIGINT all mean the same: reduce-only, flat, artifacts saved, result
+written. Exit code 0 says that the result is in the run directory.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trading_core.bootstrap import Connection, account_name, connect, make_guard
+from trading_core.clock import NS, SystemClock
+from trading_core.errors import ConfigurationError, StorageError
+from trading_core.heartbeat import BEAT_EVERY_S, Heartbeat
+from trading_core.lifeline import Lifeline
+from trading_core.plan import Stage
+from trading_core.products import Product
+from trading_core.run import Endpoint, RunContext, VenueName
+from trading_core.run_log import RunLog
+from trading_core.stages import live_micro_test as stage
+from trading_core.stages.files import attempt
+from trading_core.stages.result import CheckStatus, StageResult
+from trading_core.storage.event_reader import EventReader, StoredEvent
+from trading_core.storage.event_store import EventStore
+from trading_core.strategies.port import load_strategy
+from trading_core.trading_state import TradingGuard, TradingState
+
+STALLED_AFTER_S = 15.0  # a REST call may hold the loop for its time-out of 10 s; longer, and the session counts as hung
+READ_BYTES = 4_096
+
+log = logging.getLogger(__name__)
+
+
+def run_session(context: RunContext, endpoint: Endpoint, lifeline: Lifeline | None = None) -> StageResult:
+    """Run the session of a run, or go on with it after a crash; return its result, artifacts saved.
+
+    Raises ConfigurationError if the run cannot be gone on with, StorageError if it could not even begin.
+    """
+    lifeline = lifeline or Lifeline()
+    result: StageResult | None = None
+    try:
+        with (
+            connect(context, endpoint) as connection,
+            EventStore.open(
+                context.store, context.run_id, genesis=context.order_prefix,
+                is_durable=connection.is_durable,
+            ) as store,
+        ):
+            products = {p.product_id: connection.venue.product(p.product_id) for p in context.plan.products}
+            log = RunLog(context, products, store, connection.executor)
+            with stored_events(context, store) as stored:
+                result = stage.run(_given(context, endpoint, connection, products, log, stored, lifeline))
+            log.finish()
+    except StorageError as e:
+        if result is None:
+            raise
+        # Whether the venue is flat was found out: a disk that fills up afterwards must not hide it.
+        return stage.not_stored(result, e)
+    return result
+
+
+@contextmanager
+def stored_events(context: RunContext, store: EventStore) -> Iterator[Iterable[StoredEvent]]:
+    """Yield what the run has stored. Raises ConfigurationError at `simulated`, whose exchange is gone by then."""
+    if store.head().seq == 0:
+        yield ()
+        return
+    if context.venue is VenueName.SIMULATED:
+        raise ConfigurationError(f"run {context.run_id} has been run, and its exchange ended with it: start a new run")
+    with EventReader(context.store, context.run_id) as reader:
+        yield reader.whole()
+
+
+def _given(
+    context: RunContext, endpoint: Endpoint, connection: Connection, products: dict[str, Product], log: RunLog,
+    stored: Iterable[StoredEvent], lifeline: Lifeline,
+) -> stage.MicroTestInput:
+    return stage.MicroTestInput(
+        context=context,
+        products=products,
+        clock=connection.clock,
+        feed=connection.feed(),
+        broker=connection.require_broker(),
+        log=log,
+        guard=make_guard(context, connection.clock),
+        strategy=load_strategy(context.plan.entry, context.seed),
+        stored=stored,
+        exchange_ns=endpoint.clock_anchor_ns,
+        lifeline=lifeline,
+    )
+
+
+class Pulse:
+    """A thread that beats while the session's loop moves: a hung loop looks dead to the watchdog, and should."""
+
+    def __init__(self, heartbeat: Heartbeat, lifeline: Lifeline) -> None:
+        self._heartbeat = heartbeat
+        self._lifeline = lifeline
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Beat while the block runs."""
+        self._thread.start()
+        try:
+            yield
+        finally:
+            self._is_over.set()
+            self._thread.join()
+
+    def _run(self) -> None:
+        clock = SystemClock()
+        seen, moved_ns = -1, clock.stopwatch_ns()
+        while True:
+            if self._lifeline.moves != seen:
+                seen, moved_ns = self._lifeline.moves, clock.stopwatch_ns()
+            if clock.stopwatch_ns() - moved_ns <= STALLED_AFTER_S * NS:
+                try:
+                    self._heartbeat.beat()
+                except StorageError as e:
+                    log.error("heartbeat_failed", extra={"why": str(e)})  # silence is what the watchdog acts on
+            if self._is_over.wait(BEAT_EVERY_S):
+                return
+
+
+def watch_supervisor(descriptor: int, lifeline: Lifeline, guard: TradingGuard) -> threading.Thread:
+    """Stop the session at "stop" or at the end of the pipe, and tighten at once, whatever the loop is waiting for."""
+
+    def watch() -> None:
+        text = b""
+        while b"stop\n" not in text:
+            try:
+                chunk = os.read(descriptor, READ_BYTES)
+            except OSError:
+                chunk = b""
+            if not chunk:
+                lifeline.stop("stopped: the supervisor's end of the pipe closed")
+                break
+            text = (text + chunk)[-READ_BYTES:]
+        lifeline.stop("stopped by the supervisor")
+        guard.tighten(TradingState.REDUCE_ONLY, reason=lifeline.stop_reason, actor="supervisor")
+
+    thread = threading.Thread(target=watch, name="supervisor", daemon=True)
+    thread.start()
+    return thread
+
+
+def _serve(context: RunContext, endpoint: Endpoint) -> StageResult:
+    lifeline = Lifeline()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, _: lifeline.stop(f"stopped by {signal.Signals(number).name}"))
+    clock = SystemClock(endpoint.speed, endpoint.clock_anchor_ns or None)
+    watch_supervisor(sys.stdin.fileno(), lifeline, make_guard(context, clock))
+    heartbeat = Heartbeat(context, endpoint, account_name(context))
+    with Pulse(heartbeat, lifeline).beating():
+        result = attempt(context, Stage.LIVE_MICRO_TEST, lambda: run_session(context, endpoint, lifeline))
+    flat = next((check for check in result.checks if check.name == "flat_at_end"), None)
+    heartbeat.end(None if flat is None else flat.status is CheckStatus.PASSED)
+    return result
+
+
+def main(arguments: list[str]) -> int:
+    """Run the session that the two files describe; returns the exit code."""
+    if len(arguments) != 2:
+        sys.stderr.write("usage: python -m trading_core.session_process CONTEXT.json ENDPOINT.json\n")
+        return 2
+    context = RunContext.model_validate_json(Path(arguments[0]).read_text("utf-8"))
+    endpoint = Endpoint.model_validate_json(Path(arguments[1]).read_text("utf-8"))
+    _serve(context, endpoint)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

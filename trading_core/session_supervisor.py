@@ -1,0 +1,182 @@
+"""The stage task's window on the session's process: starts it, waits, and leaves the venue flat if it was killed.
+
+The pipe to its stdin is the only tie. Whatever ends us closes the pipe, and the session then ends flat by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from trading_core.bootstrap import account_name, connect, make_guard
+from trading_core.clock import SystemClock
+from trading_core.emergency import FlatReport, flatten
+from trading_core.engine import Engine
+from trading_core.errors import GreenlightError, StorageError
+from trading_core.events import SessionStarted
+from trading_core.executor import InlineExecutor
+from trading_core.plan import Stage
+from trading_core.resume import replay
+from trading_core.run import Endpoint, RunContext
+from trading_core.run_log import RunLog
+from trading_core.session import flat_at_end
+from trading_core.stages import live_micro_test as stage
+from trading_core.stages.files import read_stage
+from trading_core.stages.result import Check, StageResult, StageStatus
+from trading_core.storage.event_reader import EventReader, StoredEvent
+from trading_core.storage.event_store import EventStore
+from trading_core.strategies.port import load_strategy
+from trading_core.trading_state import TradingState
+
+# Real seconds for a stopped session to end: two minutes of winding down, ten rounds of the ladder, the last artifacts.
+STOP_WITHIN_S = 240.0
+CONTEXT_FILE = "context.json"
+ENDPOINT_FILE = "endpoint.json"
+LOG_FILE = "session.log"
+
+log = logging.getLogger(__name__)
+
+
+def supervise(context: RunContext, endpoint: Endpoint) -> StageResult:
+    """Run the session in its process and return its result; a session that was killed is made flat from here.
+
+    Any exception while waiting, Prefect's TerminationSignal and KeyboardInterrupt too, stops the session in good
+    order, waits for its end and rises again.
+    """
+    folder = session_folder(context)
+    process = start_session(context, endpoint, folder)
+    try:
+        code = process.wait()
+    except BaseException:
+        stop_session(process)
+        raise
+    finally:
+        _close_pipe(process)
+    if code == 0 and (result := read_stage(context, Stage.LIVE_MICRO_TEST)) is not None:
+        return result
+    return rescue(context, endpoint, _obituary(code, folder / LOG_FILE))
+
+
+def session_folder(context: RunContext) -> Path:
+    """Return the folder with what the session's process was started with: enough to start it again."""
+    return context.event_store_root / "accounts" / account_name(context)
+
+
+def start_session(context: RunContext, endpoint: Endpoint, folder: Path) -> subprocess.Popen[bytes]:
+    """Start the session's process in a process session of its own: signals to us do not reach it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / CONTEXT_FILE, folder / ENDPOINT_FILE]
+    for path, document in zip(paths, (context, endpoint), strict=True):
+        path.touch(mode=0o600)
+        path.write_text(document.model_dump_json(), encoding="utf-8")
+    command = [sys.executable, "-m", "trading_core.session_process", *map(str, paths)]
+    with (folder / LOG_FILE).open("ab") as output:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+
+def stop_session(process: subprocess.Popen[bytes]) -> None:
+    """Ask the session to end flat and wait for it; one that does not end is left to itself and the watchdog."""
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.write(b"stop\n")
+            process.stdin.flush()
+    try:
+        process.wait(STOP_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        log.error("session_did_not_end", extra={"pid": process.pid, "within_s": STOP_WITHIN_S})
+
+
+def rescue(context: RunContext, endpoint: Endpoint, cause: str) -> StageResult:
+    """Climb the emergency ladder for a session that is dead, at once, and return the stage's failed result.
+
+    What the account held before the run is known from the stored events; without them no position is known to be
+    ours, and only orders are cancelled.
+    """
+    guard = make_guard(context, SystemClock(endpoint.speed, endpoint.clock_anchor_ns or None))
+    guard.tighten(TradingState.REDUCE_ONLY, reason=cause, actor="supervisor")
+    began, engine = rebuild(context)
+    with connect(context, endpoint) as connection:
+        if engine is None:
+            desk_products, opening = {}, {}
+        else:
+            desk = engine.desk
+            desk_products, opening = (desk.products if desk.ledger is not None else {}), desk.opening_positions
+        report = flatten(
+            connection.require_broker(), connection.clock, desk_products, opening,
+            collar_bps=context.plan.risk.price_collar_bps, order_prefix=context.order_prefix,
+        )
+        now_ns = connection.clock.now_ns()
+        ended = stage.made_check("session", False, cause, "the session runs to its end", "find what killed it")
+        if engine is None or began is None:
+            return _unknown(ended, report, now_ns)
+        result = stage.result_of(engine, (ended,), report, began.ts_ns, now_ns)
+        try:
+            _store_end(context, connection.is_durable, engine, report, now_ns)
+        except StorageError as e:
+            result = stage.not_stored(result, e)
+        return result
+
+
+def rebuild(context: RunContext) -> tuple[SessionStarted | None, Engine | None]:
+    """Return how the run began and its engine as of the last stored event; nothing if the store tells neither."""
+    try:
+        with EventReader(context.store, context.run_id) as reader:
+            first = next(reader.events(types=(SessionStarted.__name__,)), None)
+            if first is None or not isinstance(began := first.event, SessionStarted):
+                return None, None
+            engine = stage.make_engine(context, began, load_strategy(context.plan.entry, context.seed))
+            replay(engine, reader.whole(), _ignore)
+            return began, engine
+    except GreenlightError as e:
+        log.error("events_do_not_tell", extra={"why": str(e)})
+        return None, None
+
+
+def _ignore(_: StoredEvent) -> None:
+    """Nothing keeps artifacts here."""
+
+
+def _store_end(
+    context: RunContext, is_durable: bool, engine: Engine, report: FlatReport, now_ns: int
+) -> None:
+    """Store what the ladder came to in the dead session's chain, and save the artifacts with it."""
+    with EventStore.open(
+        context.store, context.run_id, genesis=context.order_prefix, is_durable=is_durable
+    ) as store:
+        run_log = RunLog(context, engine.desk.products, store, InlineExecutor())
+        with EventReader(context.store, context.run_id) as reader:
+            for stored in reader.whole():
+                run_log.restore(stored)
+        run_log.append(flat_at_end(report, now_ns), kind="input", durable=True)
+        run_log.finish()
+
+
+def _unknown(ended: Check, report: FlatReport, now_ns: int) -> StageResult:
+    flat = stage.made_check(
+        "flat_at_end", False, f"{report.sentence}; the store does not tell which positions were ours",
+        "no open orders and no position", "close at the venue by hand, now",
+    )
+    return StageResult(
+        stage=Stage.LIVE_MICRO_TEST, status=StageStatus.FAILED, started_ns=now_ns, ended_ns=now_ns,
+        summary=f"session: {ended.observed}", checks=(ended, flat),
+    )
+
+
+def _obituary(code: int, output: Path) -> str:
+    """Return in one sentence how the process ended."""
+    if code < 0:
+        return f"the session's process was killed by signal {-code} ({signal.Signals(-code).name})"
+    words = output.read_text("utf-8", errors="replace").strip()[-300:]
+    return f"the session's process ended with code {code}: {words or 'it said nothing'}"
+
+
+def _close_pipe(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()
