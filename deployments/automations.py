@@ -1,0 +1,112 @@
+"""What Prefect does by itself: tell people, start the emergency flow, and go on only after a GO. Made from code."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from prefect.blocks.notifications import CustomWebhookNotificationBlock
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.events.actions import RunDeployment, SendNotification
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.types import SecretDict
+from pydantic import SecretStr
+
+from tasks.window import CHECKPOINT, CHECKPOINT_EVERY_S
+
+BLOCK = "greenlight-notify"
+CRITICAL = "greenlight.alert.critical"
+OVERDUE = "greenlight: overdue checkpoint"
+# Three checkpoints missed: one may be lost while the server restarts.
+OVERDUE_AFTER = timedelta(seconds=3 * CHECKPOINT_EVERY_S)
+FINAL = {f"prefect.flow-run.{name}" for name in (
+    "GO", "CONDITIONAL", "NoGo", "Refused", "Skipped", "Completed", "Failed", "Crashed", "Cancelled", "StagePassed",
+    "StageFailed",
+)}
+ROLLOUT_RUNS = {"prefect.resource.role": "flow", "prefect.resource.name": "rollout"}
+NAMED = {"__prefect_kind": "jinja", "template": "{{ event.resource['prefect.resource.name'] }}"}
+
+
+def automations(ladder_id: UUID, emergency_id: UUID, block_id: UUID | None) -> list[AutomationCore]:
+    """Return every automation. Without a notification block nobody is told; what acts is there all the same."""
+    acting = [
+        AutomationCore(
+            name="greenlight: critical alert", description="A critical alert makes the run's account reduce-only.",
+            trigger=_on(CRITICAL), actions=[_emergency(emergency_id, "critical alert")],
+        ),
+        AutomationCore(
+            name=OVERDUE, description=f"A run that trades says so each {CHECKPOINT_EVERY_S:g} s; this one fell silent.",
+            trigger=EventTrigger(
+                posture=Posture.Proactive, after={CHECKPOINT}, expect={CHECKPOINT, *FINAL}, threshold=1,
+                for_each={"prefect.resource.id"}, within=OVERDUE_AFTER,
+            ),
+            actions=[_emergency(emergency_id, "overdue checkpoint")],
+        ),
+        AutomationCore(
+            name="greenlight: after a GO", trigger=_on("prefect.flow-run.GO", of_rollout=True),
+            description="Downstream of a GO, and of nothing else: the ladder is shown anew.",
+            actions=[_run(ladder_id, {"level": "all"})],
+        ),
+    ]
+    return acting if block_id is None else [*acting, *_telling(block_id)]
+
+
+def apply_automations(client: SyncPrefectClient, wanted: list[AutomationCore]) -> None:
+    """Make the server's automations of ours those that are wanted, by name; a second time changes nothing."""
+    for core in wanted:
+        there = client.read_automations_by_name(core.name)
+        if not there:
+            client.create_automation(core)
+            continue
+        client.update_automation(there[0].id, core)
+        for double in there[1:]:
+            client.delete_automation(double.id)
+    names = {core.name for core in wanted}
+    for found in client.read_automations():
+        if found.name.startswith("greenlight: ") and found.name not in names:
+            client.delete_automation(found.id)
+
+
+def save_block(webhook_url: SecretStr) -> UUID:
+    """Save the notification block and return its id. The address is kept as a secret: it may have a token in it."""
+    block = CustomWebhookNotificationBlock(
+        name=BLOCK, url="{{webhook}}", json_data={"title": "{{subject}}", "text": "{{body}}"},
+        secrets=SecretDict({"webhook": webhook_url.get_secret_value()}),
+    )
+    return UUID(str(block.save(BLOCK, overwrite=True)))
+
+
+def _telling(block_id: UUID) -> list[AutomationCore]:
+    run = "{{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
+    return [
+        AutomationCore(
+            name=f"greenlight: tell of {name}", description=words, trigger=trigger,
+            actions=[SendNotification(block_document_id=block_id, subject=f"Greenlight: {name}", body=body)],
+        )
+        for name, words, trigger, body in (
+            ("NO-GO", "A gate said no.", _on("prefect.flow-run.NoGo"), run),
+            ("crash", "A run ended without a verdict.", _on("prefect.flow-run.Crashed"), run),
+            ("a run that was refused or skipped", "Nothing was started.",
+             _on("prefect.flow-run.Refused", "prefect.flow-run.Skipped"), run),
+            ("CRITICAL alert", "See the alert.", _on(CRITICAL),
+             "{{ event.resource['prefect.resource.name'] }}: {{ event.payload.title }}\n{{ event.payload.detail }}"),
+        )
+    ]
+
+
+def _on(*events: str, of_rollout: bool = False) -> EventTrigger:
+    return EventTrigger(
+        posture=Posture.Reactive, expect=set(events), threshold=1, within=timedelta(0),
+        match_related=ROLLOUT_RUNS if of_rollout else {},
+    )
+
+
+def _emergency(emergency_id: UUID, reason: str) -> RunDeployment:
+    """Return the mildest action: it stops what opens exposure, and a session that trades goes on closing."""
+    return _run(
+        emergency_id, {"action": "reduce-only", "run_id": NAMED, "operator": "automation", "reason": reason}
+    )
+
+
+def _run(deployment_id: UUID, request: dict[str, object]) -> RunDeployment:
+    return RunDeployment(source="selected", deployment_id=deployment_id, parameters={"request": request})
