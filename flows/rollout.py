@@ -13,6 +13,7 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import ValidationError
 
 from flows.account_slot import AccountBusy, account_slot
+from flows.alert_sinks import alerts_followed
 from flows.console import stage_ended, stage_started
 from flows.labels import label
 from flows.late import skipped_if_late
@@ -134,7 +135,7 @@ def trade(context: RunContext) -> list[StageResult]:
     """Run the four stages that need the venue; stop at the first that does not pass."""
     stages: list[StageResult] = []
     try:
-        with open_venue(context) as endpoint:
+        with alerts_followed(context), open_venue(context) as endpoint:
             for stage, run in AT_THE_VENUE.items():
                 stage_started(stage)
                 with watched(context) if stage is Stage.LIVE_MICRO_TEST else nullcontext():

@@ -35,6 +35,7 @@ VARIABLES = {
     "ARTIFACTS_ROOT": "artifacts_root",
     "GREENLIGHT_ARM_LIVE": "arm_live",
     "GREENLIGHT_SIGNING_KEY_FILE": "signing_key_file",
+    "GREENLIGHT_ALERT_URLS": "alert_urls",
 }
 # Read by the SDK itself when no key is passed; we always pass one, so these have no effect here.
 SDK_VARIABLES = frozenset({"COINBASE_API_KEY", "COINBASE_API_SECRET"})
@@ -71,11 +72,17 @@ class Settings(PlanModel):
     artifacts_root: Path = DEFAULT_ARTIFACTS_ROOT
     arm_live: str = ""
     signing_key_file: Path | None = None
+    alert_urls: SecretStr | None = None  # addresses of apprise, apart by spaces: they may hold passwords
 
     @property
     def has_credentials(self) -> bool:
         """Tell whether an API key is named; its form is checked where it is read (advanced_trade.credentials)."""
         return self.key_file is not None or self.api_key is not None
+
+    def secrets(self) -> tuple[str, ...]:
+        """Return what no log may show: the key and the addresses of alerts."""
+        given = (self.api_key, self.private_key, self.alert_urls)
+        return tuple(secret.get_secret_value() for secret in given if secret is not None)
 
     def venue_for(self, asked: VenueName | None, rung: Rung) -> VenueName:
         """Return the venue of a run: what was asked for, else the sandbox if it is selected, else `local`.
@@ -143,7 +150,7 @@ def _parsed(name: str, text: str) -> object:
             return _choice(AuthType, name, text, "make a CDP key in the Coinbase portal; HMAC keys cannot trade here")
         case "COINBASE_ENABLE_DERIVATIVES" | "COINBASE_SANDBOX":
             return _switch(name, text)
-        case "COINBASE_CDP_API_KEY" | "COINBASE_CDP_PRIVATE_KEY":
+        case "COINBASE_CDP_API_KEY" | "COINBASE_CDP_PRIVATE_KEY" | "GREENLIGHT_ALERT_URLS":
             return SecretStr(text)
         case "COINBASE_CDP_KEY_FILE" | "GREENLIGHT_SIGNING_KEY_FILE":
             return _key_file(name, Path(text).expanduser())

@@ -27,7 +27,8 @@ class GateInput(PlanModel):
     """All that a decision depends on. Saved as an artifact, so that `verify` can decide again.
 
     `attempts` are the tallies of *earlier* attempts, by criterion name; `used_waivers` the ids that earlier
-    decisions consumed; `evidence` the digest of each artifact of the run.
+    decisions consumed; `alert_problem` names a CRITICAL alert of the run that nobody acknowledged; `evidence` the
+    digest of each artifact of the run.
     """
 
     schema_version: Literal[1] = 1
@@ -48,6 +49,7 @@ class GateInput(PlanModel):
     waivers: tuple[Waiver, ...] = ()
     used_waivers: tuple[str, ...] = ()
     approvals: tuple[Approval, ...] = ()
+    alert_problem: str = ""
     is_chain_verified: bool
     chain_detail: str = ""
     chain_head: str = ""
@@ -222,6 +224,7 @@ def _ballot(
         should_budget=given.plan.should_budget,
         has_restricted_envelope=given.plan.restricted_envelope is not None,
         approval_problem=problem,
+        alert_problem=given.alert_problem,
     )
 
 

@@ -62,6 +62,7 @@ class Ballot:
     should_budget: int = 1
     has_restricted_envelope: bool = False
     approval_problem: str = ""
+    alert_problem: str = ""  # a CRITICAL that nobody acknowledged
 
 
 class Folded(PlanModel):
@@ -135,7 +136,7 @@ def _rule_6_shoulds(ballot: Ballot) -> Folded | None:
 
 
 def _rule_7_and_8(ballot: Ballot) -> Folded | None:
-    """Rule 7 caps the verdict at CONDITIONAL; rule 8 then still asks for the approvals."""
+    """Rule 7 caps the verdict at CONDITIONAL; rule 8 then still asks what people owe: acknowledgements, approvals."""
     reservations = [
         r for r in ballot.results
         if r.tier is Tier.MUST and (r.outcome is Outcome.WARN or r.name in ballot.waived)
@@ -143,8 +144,8 @@ def _rule_7_and_8(ballot: Ballot) -> Folded | None:
     if reservations and not ballot.has_restricted_envelope:
         words = f"{_name_worst(reservations)}; the plan declares no restricted envelope"
         return _no_go(Disposition.HOLD, 7, words)
-    if ballot.approval_problem:
-        return _no_go(Disposition.HOLD, 8, ballot.approval_problem)
+    if problem := ballot.alert_problem or ballot.approval_problem:
+        return _no_go(Disposition.HOLD, 8, problem)
     if reservations:
         words = f"CONDITIONAL{_scope(ballot.level)}: {_name_worst(reservations)}"
         return Folded(verdict=Verdict.CONDITIONAL, disposition=None, rule=7, headline=words)

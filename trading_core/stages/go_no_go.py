@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from trading_core.bootstrap import make_guard
+from trading_core.alert_book import AlertBook, hold_words
+from trading_core.bootstrap import account_name, make_guard
 from trading_core.clock import VirtualClock
 from trading_core.errors import IntegrityError, StorageError
 from trading_core.events import GuardrailTripped, GuardrailWatched
@@ -18,7 +20,7 @@ from trading_core.gate.fold import GuardrailStatus, StageSummary
 from trading_core.gate.people import baselines
 from trading_core.gate.publish import GateFiles, evidence_of, publish
 from trading_core.gate.subject import Subject
-from trading_core.plan import Plan, PlanModel, Stage
+from trading_core.plan import Level, Plan, PlanModel, Stage
 from trading_core.run import RunContext
 from trading_core.run_files import OBSERVATIONS, PLAN, SUBJECT, stage_result
 from trading_core.stages.files import keep, write_document
@@ -77,12 +79,13 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
     # A repeated simulation is the same attempt, not a further one: it shows nothing new.
     attempt_id = context.order_prefix
     plan = Plan.model_validate_json(store.read(PLAN))
+    subject = Subject.model_validate_json(store.read(SUBJECT))
     gate = gate_name(plan)
     return GateInput(
         run_id=context.run_id,
         attempt_id=attempt_id,
         plan=plan,
-        subject=Subject.model_validate_json(store.read(SUBJECT)),
+        subject=subject,
         level=context.level,
         now_ns=now_ns,
         run_started_ns=stages[0].started_ns,
@@ -96,11 +99,22 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
         waivers=files.people.waivers(gate, now_ns),
         used_waivers=files.decisions.used_waivers(except_of=attempt_id),
         approvals=files.people.approvals(gate, now_ns),
+        alert_problem=_alert_problem(context, subject, now_ns),
         is_chain_verified=not broken,
         chain_detail="; ".join(broken),
         chain_head=chain.head,
         evidence=evidence_of(store),
     )
+
+
+def _alert_problem(context: RunContext, subject: Subject, now_ns: int) -> str:
+    """Return which CRITICAL of the run nobody acknowledged. Every alert is noted here if nobody followed the run."""
+    # A decision may be made again where the account's key is not: the subject knows the account's name.
+    account = account_name(context) if context.level is Level.L0 else subject.account_fingerprint
+    book = AlertBook(context.event_store_root, account)
+    with suppress(StorageError), EventReader(context.event_store_root, context.run_id) as reader:
+        book.take_run(reader, now_ns)
+    return hold_words(book.unanswered(context.run_id))
 
 
 def read_chain(context: RunContext, stages: Sequence[StageResult]) -> Chain:

@@ -14,6 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from trading_core.advanced_trade.credentials import Credentials
 from trading_core.advanced_trade.wire_orders import configuration_of
+from trading_core.alert_book import AlertBook, hold_words
+from trading_core.bootstrap import account_name
 from trading_core.clock import Clock
 from trading_core.errors import ConfigurationError, IntegrityError, VenueUnavailable
 from trading_core.gate.ladder import may_start
@@ -126,6 +128,11 @@ def _rule_specs(given: PreflightInput) -> list[CheckSpec]:
             remedy="an operator must look why it was tightened, then resume", look=lambda: _state(given.guard),
         ),
         CheckSpec(
+            name="alerts_acknowledged", needed="every CRITICAL alert of this account was acknowledged by a person",
+            remedy="see greenlight alerts list, find the cause, then greenlight alerts ack",
+            look=lambda: _alerts(given.context),
+        ),
+        CheckSpec(
             name="limits_consistent", needed="limits that can bind and do not contradict at today's prices",
             remedy="run greenlight plan check and settle each finding in the plan",
             after=("key_scope_view_trade",), look=lambda: _limits(plan, given.venue),
@@ -225,6 +232,11 @@ def _state(guard: TradingGuard) -> Seen:
     history = guard.history()
     why = f" since: {history[-1].reason}" if history else ""
     return holds(state is TradingState.ACTIVE, f"state is {state}{why}")
+
+
+def _alerts(context: RunContext) -> Seen:
+    problem = hold_words(AlertBook(context.event_store_root, account_name(context)).unanswered())
+    return failed(problem) if problem else passed("no CRITICAL alert waits for an answer")
 
 
 def _limits(plan: Plan, venue: Venue) -> Seen:

@@ -1,0 +1,196 @@
+"""The alert desk: follows a run's events, tells people within five seconds, and asks again until somebody answers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from trading_core.alert_book import Alert, AlertBook
+from trading_core.alerts import Severity
+from trading_core.clock import MINUTE_NS, wall_now_ns
+from trading_core.errors import GreenlightError
+from trading_core.events import AlertCleared, AlertRaised, AnyEvent, CheckpointReached
+from trading_core.money import plain
+from trading_core.storage.event_reader import EventReader, StoredEvent
+from trading_core.storage.lock import exclusive
+from trading_core.storage.location import StoreLocation
+
+LOOK_EVERY_S = 1.0  # with the store's group commit, an alert is out within two seconds
+# How long a person has to acknowledge before the alert is sent again; the lower severities ask for nothing.
+ACKNOWLEDGE_WITHIN_NS = {Severity.CRITICAL: 5 * MINUTE_NS, Severity.ERROR: 15 * MINUTE_NS}
+ESCALATIONS_MAX = 12  # an hour of CRITICAL; by then whoever is to come has been told
+SENDS_MAX = 5  # attempts at a sink that fails; the event store and the dashboard have the alert all the same
+STOP_WITHIN_S = 10.0
+ONE_DESK_WAIT_S = 0.01
+
+log = logging.getLogger(__name__)
+
+
+class Message(NamedTuple):
+    """What a sink is given. `alert_id` is empty where there is nothing to acknowledge."""
+
+    kind: str  # raised, escalated, cleared, checkpoint, test
+    severity: Severity
+    title: str
+    body: str
+    run_id: str
+    name: str
+    alert_id: str = ""
+
+
+class Sink(Protocol):
+    """A way to reach people."""
+
+    name: str
+
+    def send(self, message: Message) -> None:
+        """Send, or raise a GreenlightError that says why not. Returns within a few seconds."""
+        ...
+
+
+class AlertDesk:
+    """Follows one run. `look` does all that is due now; a sink that fails is tried again and never stops the rest."""
+
+    def __init__(
+        self, store: StoreLocation | Path, run_id: str, book: AlertBook, sinks: Sequence[Sink],
+        now_ns: Callable[[], int] = wall_now_ns,
+    ) -> None:
+        self._store = store
+        self._run_id = run_id
+        self._book = book
+        self._sinks = sinks
+        self._now_ns = now_ns
+        self._reader: EventReader | None = None
+        self._seen = 0
+        self._told: dict[tuple[str, int], set[str]] = {}  # what each sink took, by kind and event
+        self._tries: dict[tuple[str, int], int] = {}
+        self._pending: list[tuple[int, Message, Alert | None]] = []
+
+    def look(self) -> None:
+        """Read what is new, tell everybody, and ask again where nobody answered. Raises GreenlightError."""
+        if events := self._new_events():
+            self._book.take(self._run_id, events, self._now_ns())
+            known = {a.seq: a for a in self._book.alerts() if a.run_id == self._run_id}
+            for stored in events:
+                if (message := _message(self._run_id, stored)) is not None:
+                    self._pending.append((stored.seq, message, known.get(stored.seq)))
+        self._pending = [one for one in self._pending if not self._tell(*one)]
+        self._escalate()
+
+    def close(self) -> None:
+        """Close the reader. May be called twice."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def _new_events(self) -> list[StoredEvent]:
+        if self._reader is None:
+            self._reader = EventReader(self._store, self._run_id)
+            # What another desk told before this one began is not told again.
+            self._seen = max((a.seq for a in self._book.alerts() if a.run_id == self._run_id and a.sent_to), default=0)
+        found = list(self._reader.events(types=("AlertRaised", "AlertCleared", "CheckpointReached"), after=self._seen))
+        self._seen = found[-1].seq if found else self._seen
+        return found
+
+    def _tell(self, seq: int, message: Message, alert: Alert | None) -> bool:
+        """Send to each sink that has not taken it; return whether it is done with."""
+        key = (message.kind, seq)
+        told = self._told.setdefault(key, set())
+        took = [s.name for s in self._sinks if s.name not in told and _sends(s, message)]
+        told.update(took)
+        if alert is not None and took:
+            self._book.sent(alert, took, self._now_ns())
+        self._tries[key] = self._tries.get(key, 0) + 1
+        return len(told) == len(self._sinks) or self._tries[key] >= SENDS_MAX
+
+    def _escalate(self) -> None:
+        for alert in self._book.alerts():
+            within_ns = ACKNOWLEDGE_WITHIN_NS.get(alert.severity)
+            if within_ns is None or not alert.is_open or alert.run_id != self._run_id:
+                continue
+            due_ns = alert.noted_ns + (alert.escalated + 1) * within_ns
+            if self._now_ns() >= due_ns and alert.escalated < ESCALATIONS_MAX:
+                message = _escalation(alert, within_ns)
+                self._book.sent(alert, [s.name for s in self._sinks if _sends(s, message)], self._now_ns(),
+                                is_escalation=True)
+
+
+class AlertFollower:
+    """An alert desk in a thread of its own: `with AlertFollower(…):`. It trades nothing and stops nothing."""
+
+    def __init__(self, make_desk: Callable[[], AlertDesk], lock_path: Path) -> None:
+        self._make_desk = make_desk
+        self._lock_path = lock_path
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="alerts", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._lock_path.parent.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join(STOP_WITHIN_S)
+
+    def _follow(self) -> None:
+        desk, is_over = self._make_desk(), False
+        try:
+            while not is_over:
+                is_over = self._stop.wait(LOOK_EVERY_S)  # one last look after the end
+                self._look(desk)
+        finally:
+            desk.close()
+
+    def _look(self, desk: AlertDesk) -> None:
+        try:
+            with exclusive(self._lock_path, ONE_DESK_WAIT_S):  # two desks of one account would tell everything twice
+                desk.look()
+        except GreenlightError as e:
+            log.debug("alerts_not_followed", extra={"reason": str(e)})
+
+
+def lock_of(book: AlertBook) -> Path:
+    """Return the lock that lets one desk of an account work at a time."""
+    return book.path.with_name(".alert_desk.lock")
+
+
+def _sends(sink: Sink, message: Message) -> bool:
+    try:
+        sink.send(message)
+    except GreenlightError as e:
+        log.warning("alert_not_sent", extra={"sink": sink.name, "alert": message.alert_id, "reason": str(e)})
+        return False
+    return True
+
+
+def _message(run_id: str, stored: StoredEvent) -> Message | None:
+    event: AnyEvent = stored.event
+    match event:
+        case AlertRaised():
+            severity, alert_id = Severity(event.severity), f"{run_id}:{stored.seq}"
+            body = event.detail
+            if severity in ACKNOWLEDGE_WITHIN_NS:
+                body += f"\nacknowledge: greenlight alerts ack {alert_id} --by NAME"
+            return Message("raised", severity, f"{severity}: {event.name}", body, run_id, event.name, alert_id)
+        case AlertCleared():
+            return Message("cleared", Severity.INFO, f"cleared: {event.name}", event.detail, run_id, event.name)
+        case CheckpointReached():
+            name = f"T+{event.at_h}h"
+            figures = ", ".join(f"{key} {plain(value)}" for key, value in sorted(event.figures.items()))
+            return Message("checkpoint", Severity.INFO, f"checkpoint {name}", figures, run_id, name)
+        case _:
+            return None
+
+
+def _escalation(alert: Alert, within_ns: int) -> Message:
+    minutes = (alert.escalated + 1) * within_ns // MINUTE_NS
+    title = f"{alert.severity}, not acknowledged for {minutes} min: {alert.name}"
+    body = f"{alert.detail}\nacknowledge: greenlight alerts ack {alert.alert_id} --by NAME"
+    return Message("escalated", alert.severity, title, body, alert.run_id, alert.name, alert.alert_id)
