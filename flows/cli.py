@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_alerts, cli_control, cli_exchange, cli_gate, cli_ladder, cli_people, cli_plan, cli_state
+from flows import cli_alerts, cli_control, cli_emergency, cli_exchange, cli_gate, cli_ladder, cli_people, cli_plan, cli_state
 from flows.console import show_decision, stage_ended
 from trading_core.clock import SystemClock, to_datetime
 from trading_core.errors import ConfigurationError, GreenlightError
@@ -34,9 +34,11 @@ app = typer.Typer(
 app.add_typer(cli_plan.app, name="plan")
 app.add_typer(cli_exchange.app, name="exchange")
 app.add_typer(cli_control.app, name="control")
+app.add_typer(cli_emergency.app, name="emergency")
 app.add_typer(cli_gate.app, name="gate")
 app.add_typer(cli_state.app, name="state")
 app.add_typer(cli_alerts.app, name="alerts")
+app.command("watchdog")(cli_control.watchdog)
 app.command("verify")(cli_gate.verify)
 app.command("ladder")(cli_ladder.ladder)
 app.command("waive")(cli_people.waive)

@@ -12,6 +12,7 @@ from trading_core.control.app import make_app
 from trading_core.control.config import PORT, make_settings
 from trading_core.control.server import serve as serve_app
 from trading_core.settings import load_settings
+from trading_core.watchdog import watch
 
 app = typer.Typer(no_args_is_help=True, help="The operator's room: control API and dashboard on loopback.")
 
@@ -42,3 +43,8 @@ def serve(
         typer.echo(f"token file: {settings.token_path} (for its owner only)")
 
     serve_app(make_app(settings), settings, say)
+
+
+def watchdog() -> None:
+    """Watch every session until Ctrl+C: one that goes silent, or ended not flat, is closed at the venue."""
+    watch(load_settings(os.environ).event_store_root, lambda sentence: typer.echo(f"watchdog: {sentence}"))

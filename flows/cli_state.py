@@ -1,28 +1,40 @@
-"""`greenlight state`: the live account's trading state. Anyone may tighten it, only a named operator loosens it."""
+"""`greenlight state`: the trading state of every account. Anyone may tighten one, only a named operator loosens it."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from flows.console import make_console
-from trading_core.bootstrap import account_fingerprint, open_guard
-from trading_core.clock import SystemClock, iso
-from trading_core.run import VenueName
+from trading_core.clock import iso
+from trading_core.control.accounts import account_guard, accounts_meant, list_accounts
+from trading_core.control.actions import live_account
+from trading_core.control.actions import resume as set_active
+from trading_core.errors import ConfigurationError
 from trading_core.settings import load_settings
-from trading_core.trading_state import TradingGuard, TradingState
+from trading_core.trading_state import TradingState
 
-app = typer.Typer(no_args_is_help=True, help="Show and set the trading state of the live account.")
+app = typer.Typer(no_args_is_help=True, help="Show and set the trading state of the live account, or of any by name.")
 
 Reason = Annotated[str, typer.Option(help="Why; it stays in the audit trail.")]
+Named = Annotated[str, typer.Option("--account", help="Account by name; the configured live one if not given.")]
+
+
+@app.command("list")
+def list_states() -> None:
+    """Show every account with its state."""
+    console = make_console()
+    for account in list_accounts(_root()):
+        console.print(f"{account_guard(_root(), account.name).state:<11}  {account.name}", markup=False)
 
 
 @app.command()
-def show() -> None:
+def show(account: Named = "") -> None:
     """Show the state and who set it, oldest first."""
-    guard = _guard()
+    guard = account_guard(_root(), _name(account))
     console = make_console()
     for record in guard.history():
         console.print(f"{iso(record.ts_ns)}  {record.state:<11}  {record.actor}: {record.reason}", markup=False)
@@ -30,19 +42,32 @@ def show() -> None:
 
 
 @app.command()
-def tighten(state: Annotated[TradingState, typer.Argument(help="REDUCE_ONLY or HALTED.")], reason: Reason) -> None:
+def tighten(
+    state: Annotated[TradingState, typer.Argument(help="REDUCE_ONLY or HALTED.")], reason: Reason, account: Named = ""
+) -> None:
     """Tighten the state; every process of the account obeys before its next order."""
-    held = _guard().tighten(state, reason=reason, actor="command line")
+    held = account_guard(_root(), _name(account)).tighten(state, reason=reason, actor="command line")
     make_console().print(f"now: {held}")
 
 
 @app.command()
-def resume(operator: Annotated[str, typer.Option(help="Your name; it is audited.")], reason: Reason) -> None:
+def resume(
+    operator: Annotated[str, typer.Option(help="Your name; it is audited.")], reason: Reason, account: Named = ""
+) -> None:
     """Set the state to ACTIVE, so that a live run may start. Look first why it was tightened."""
-    held = _guard().loosen(TradingState.ACTIVE, reason=reason, operator=operator)
-    make_console().print(f"now: {held}")
+    [meant] = accounts_meant(_root(), account=_name(account), live_account=live_account())
+    done = set_active(_root(), meant, operator=operator, reason=reason)
+    make_console().print(f"now: {done.after}")
 
 
-def _guard() -> TradingGuard:
-    settings = load_settings(os.environ)
-    return open_guard(settings.event_store_root, account_fingerprint(VenueName.LIVE), SystemClock())
+def _name(account: str) -> str:
+    """Return the account that is meant; raises ConfigurationError if it is not known."""
+    if not account and not live_account():
+        raise ConfigurationError("no live key is configured: name an account with --account (greenlight state list)")
+    name = account or live_account()
+    [meant] = accounts_meant(_root(), account=name, live_account=live_account())
+    return meant.name
+
+
+def _root() -> Path:
+    return load_settings(os.environ).event_store_root

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
 from trading_core.control.actions import Done
 from trading_core.plan import PlanModel
+
+CONFIRMATION = "close all positions"  # typed by a person
 
 Name = Annotated[str, StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9_-]*$")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
@@ -19,6 +21,13 @@ class Lower(PlanModel):
     account: Name = ""
     run: Name = ""
     reason: Words = "asked over the control API"
+
+
+class CloseAll(Lower):
+    """Which accounts, with the words that a person typed; the answer waits so long for the venue to be flat."""
+
+    confirmation: Literal["close all positions"]
+    wait_s: Annotated[int, Field(ge=0, le=60)] = 20
 
 
 class Resume(PlanModel):
@@ -35,7 +44,23 @@ class SignIn(PlanModel):
     token: Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+class SignedIn(PlanModel):
+    """What a page of this session puts in the header x-greenlight-csrf."""
+
+    csrf: str
+
+
+class SignedOut(PlanModel):
+    """Nothing more to say."""
+
+
 class Lowered(PlanModel):
     """What became of each account."""
 
     accounts: tuple[Done, ...]
+
+
+class Refused(PlanModel):
+    """Why a call was not done, and what to do."""
+
+    error: str

@@ -121,7 +121,7 @@ def opening_positions(
     if not target.is_ours_known:
         return {}
     try:
-        with EventReader(target.context.event_store_root, target.context.run_id) as reader:
+        with EventReader(target.context.store, target.context.run_id) as reader:
             for stored in reader.events(types=(AccountRead.__name__,)):
                 if isinstance(stored.event, AccountRead):
                     return holdings_of(products, stored.event)

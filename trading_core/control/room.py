@@ -1,12 +1,16 @@
-"""What the routes share: settings, who may ask, and the answers for those who may not."""
+"""What the routes share: settings, who may ask, the trail, and the ladders that are being climbed."""
 
 from __future__ import annotations
 
+import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
+from starlette.responses import Response
 
+from trading_core.control.audit import KEY, KEY_HEADER, Audit, asked_sha256, audit_line
 from trading_core.control.auth import Asked, Auth, Caller
 from trading_core.control.config import ControlSettings
+from trading_core.control.jobs import Jobs
 
 
 class Room:
@@ -15,6 +19,19 @@ class Room:
     def __init__(self, settings: ControlSettings) -> None:
         self.settings = settings
         self.auth = Auth(settings)
+        self.audit = Audit(settings.token_path.parent)
+        self.jobs = Jobs(settings.event_store_root)
+
+    def note(self, request: Request, asked: Asked, given: Response, key: str = "", body: bytes = b"") -> None:
+        """Write a call into the trail; with a key, so that its repetition is answered alike."""
+        address = request.client.host if request.client is not None else ""
+        line = audit_line(request.url.path, asked.caller, address, given.status_code)
+        if key:
+            answer = bytes(given.body).decode()
+            line = msgspec.structs.replace(
+                line, key=key, asked_sha256=asked_sha256(request.url.path, body), answer=answer
+            )
+        self.audit.write(line)
 
 
 def room_of(request: Request) -> Room:
@@ -39,6 +56,16 @@ def require_lowering(request: Request) -> Asked:
     if not asked.is_known and asked.caller is not Caller.LOCAL:
         raise _unknown(asked)
     return asked
+
+
+def idempotency_key(request: Request, *, is_needed: bool) -> str:
+    """Return the call's key, empty if it has none; raises 422 for one that is missing or malformed."""
+    key = request.headers.get(KEY_HEADER, "")
+    if not key and is_needed:
+        raise HTTPException(422, "the Idempotency-Key header is missing: a repeated call must not be done twice")
+    if key and not KEY.fullmatch(key):
+        raise HTTPException(422, "the Idempotency-Key is not 1 to 100 letters, digits and . _ : -")
+    return key
 
 
 def _unknown(asked: Asked) -> HTTPException:

@@ -1,0 +1,178 @@
+"""The dead-man's switch: a process that takes over the account of a session that has gone silent. Trusts no session."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import msgspec
+
+from trading_core.clock import wall_now_ns
+from trading_core.control.accounts import Account, account_guard, list_accounts
+from trading_core.control.takeover import Takeover, take_over
+from trading_core.errors import ConfigurationError, GreenlightError
+from trading_core.settings import load_settings
+from trading_core.trading_state import TradingState
+
+ACTOR = "watchdog"
+HANDLED_FILE = "watchdog.json"
+LOOK_EVERY_S = 1.0  # machine seconds; a beat is written as often
+TAKEOVERS_AT_ONCE = 8  # accounts whose ladders are climbed side by side
+TRY_AGAIN_S = 60  # after a ladder that ended without the venue flat
+UNREADABLE_LOOKS = 3  # looks in a row before a beat that cannot be read counts as damaged
+
+
+class Handled(msgspec.Struct, frozen=True, kw_only=True):
+    """Which session of an account was taken over last, and whether that ended flat: it is not done twice."""
+
+    run_id: str
+    started_ns: int
+    is_flat: bool
+    at_ns: int
+
+
+class Watchdog:
+    """Looks at every beat, again and again. `alert` hears what a person must know, at once."""
+
+    def __init__(self, root: Path, alert: Callable[[str], None]) -> None:
+        self._root = root
+        self._alert = alert
+        self._unreadable: dict[str, int] = {}
+        self._running: set[str] = set()
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(TAKEOVERS_AT_ONCE, thread_name_prefix="takeover")
+
+    def look(self) -> None:
+        """Start what has to be started; does not wait for it. Raises nothing that it foresees."""
+        now_ns = wall_now_ns()
+        try:
+            accounts = list_accounts(self._root)
+        except OSError as e:
+            self._alert(f"CRITICAL the accounts of {self._root} cannot be listed ({e}): no session is watched")
+            return
+        for account in accounts:
+            self._look_at(account, now_ns)
+
+    def run(self, is_over: threading.Event) -> None:
+        """Look until told otherwise; then wait for the ladders that are being climbed."""
+        while not is_over.wait(LOOK_EVERY_S):
+            self.look()
+        self.close()
+
+    def close(self) -> None:
+        """Wait for what was started."""
+        self._pool.shutdown(wait=True)
+
+    def _look_at(self, account: Account, now_ns: int) -> None:
+        if account.beat_problem:
+            self._note_unreadable(account)
+            return
+        self._unreadable.pop(account.name, None)
+        why = why_to_take_over(account, now_ns)
+        if why and not self._is_handled(account, now_ns):
+            with self._lock:
+                if account.name in self._running:
+                    return
+                self._running.add(account.name)
+            self._alert(f"CRITICAL account {account.name}: {why}; taking over")
+            self._pool.submit(self._take_over, account, why)
+
+    def _note_unreadable(self, account: Account) -> None:
+        """Halt an account whose session cannot be seen: one that trades unseen is worse than one that stops."""
+        looks = self._unreadable.get(account.name, 0) + 1
+        self._unreadable[account.name] = looks
+        if looks != UNREADABLE_LOOKS:
+            return  # it was just being replaced, or the account is halted already
+        guard = account_guard(self._root, account.name)
+        guard.tighten(TradingState.HALTED, reason=account.beat_problem[:300], actor=ACTOR)
+        self._alert(f"CRITICAL account {account.name} is HALTED: {account.beat_problem}; look at the venue by hand")
+
+    def _take_over(self, account: Account, why: str) -> None:
+        try:
+            taken = take_over(self._root, account, reason=why, actor=ACTOR, say=self._alert)
+            self._handled(account, taken)
+        except Exception as e:  # the watchdog outlives whatever one account throws at it; it tries again
+            self._alert(f"CRITICAL account {account.name}: taking over failed ({type(e).__name__}: {e})")
+        finally:
+            with self._lock:
+                self._running.discard(account.name)
+
+    def _is_handled(self, account: Account, now_ns: int) -> bool:
+        beat = account.beat
+        try:
+            handled = msgspec.json.decode(self._handled_path(account.name).read_bytes(), type=Handled)
+        except (OSError, msgspec.DecodeError):
+            return False
+        if beat is None or (handled.run_id, handled.started_ns) != (beat.run_id, beat.started_ns):
+            return False
+        return handled.is_flat or now_ns - handled.at_ns < TRY_AGAIN_S * 1_000_000_000
+
+    def _handled(self, account: Account, taken: Takeover) -> None:
+        beat = account.beat
+        if beat is None:
+            return
+        handled = Handled(
+            run_id=beat.run_id, started_ns=beat.started_ns, is_flat=taken.is_flat, at_ns=wall_now_ns()
+        )
+        path = self._handled_path(account.name)
+        beside = path.with_name(f"{HANDLED_FILE}.{os.getpid()}")
+        try:
+            beside.write_bytes(msgspec.json.encode(handled))
+            beside.replace(path)
+        except OSError as e:
+            self._alert(f"ERROR {path} cannot be written ({e.strerror}): the takeover may be done again")
+
+    def _handled_path(self, name: str) -> Path:
+        return self._root / "accounts" / name / HANDLED_FILE
+
+
+def why_to_take_over(account: Account, now_ns: int) -> str:
+    """Return why the account's session needs a successor; empty if it lives, or ended flat."""
+    beat = account.beat
+    if beat is None:
+        return ""
+    if account.is_silent(now_ns):
+        return f"session {beat.run_id} is silent for {beat.silent_s(now_ns):.0f} s (limit {beat.lost_after_s} s)"
+    if beat.has_ended and beat.is_flat is not True:
+        said = "did not know whether it was flat" if beat.is_flat is None else "was not flat"
+        return f"session {beat.run_id} has ended and {said}"
+    return ""
+
+
+def main() -> int:
+    """Watch until SIGTERM or SIGINT; returns the exit code."""
+    try:
+        root = load_settings(os.environ).event_store_root
+    except ConfigurationError as e:
+        sys.stderr.write(f"watchdog: {e}\n")
+        return 2
+    watch(root, lambda sentence: print_line(f"watchdog: {sentence}"))
+    return 0
+
+
+def watch(root: Path, alert: Callable[[str], None]) -> None:
+    """Watch the sessions of an event store until SIGTERM or SIGINT."""
+    is_over = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: is_over.set())
+    alert(f"watching {root} every {LOOK_EVERY_S:.0f} s")
+    Watchdog(root, alert).run(is_over)
+
+
+def print_line(text: str) -> None:
+    """Write one line to standard output, at once."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except GreenlightError as e:
+        sys.stderr.write(f"watchdog: {e}\n")
+        sys.exit(1)
