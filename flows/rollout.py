@@ -98,6 +98,7 @@ def prepare(request: VenueRequest) -> RunContext:
         run_id=request.run_id or f"{request.plan}-{venue}-{_short_flow_run_id()}",
         artifacts_root=settings.artifacts_root,
         event_store_root=settings.event_store_root,
+        event_store_url=settings.event_store_url,
     )
 
 

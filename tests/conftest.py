@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.store_rig import server_place
+from trading_core.store_location import StoreLocation
 
 POSTGRES = ("127.0.0.1", 5432)
 
@@ -36,3 +41,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if marked and (reason := lacks()):
             for item in marked:
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[StoreLocation]:
+    """Return where an empty event store may be made: the test runs on SQLite and on PostgreSQL."""
+    if request.param == "sqlite":
+        yield StoreLocation(root=tmp_path)
+        return
+    with server_place(tmp_path) as location:
+        yield location
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[StoreLocation]:
+    """Return an empty schema on the real PostgreSQL server; for tests with the marker `postgres`."""
+    with server_place(tmp_path) as location:
+        yield location

@@ -6,6 +6,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from trading_core.plan import Level, Plan, PlanModel
+from trading_core.store_location import StoreLocation
 
 
 class VenueName(StrEnum):
@@ -58,7 +59,13 @@ class RunContext(PlanModel):
     faults: str = ""  # name of a FaultPlan of the local exchange, empty for none
     run_dir: Path
     event_store_root: Path
+    event_store_url: str = ""  # of the server that has the events, without its password; empty: SQLite in the root
     subject_digest: str
+
+    @property
+    def store(self) -> StoreLocation:
+        """Return where the events of this run are; its account files are in the root in any case."""
+        return StoreLocation(root=self.event_store_root, url=self.event_store_url)
 
     @property
     def level(self) -> Level:

@@ -15,6 +15,7 @@ from trading_core.errors import ConfigurationError
 from trading_core.money import ZERO, Bps, decimal_of, plain
 from trading_core.plan import Exact, Plan, PlanModel, Rung
 from trading_core.run import VenueName
+from trading_core.store_location import URL_VARIABLE, StoreLocation, without_password
 
 DEFAULT_EVENT_STORE_ROOT = Path("var/events")
 DEFAULT_ARTIFACTS_ROOT = Path("artifacts")
@@ -32,6 +33,7 @@ VARIABLES = {
     "COINBASE_SANDBOX": "sandbox",
     "MAX_IMPACT_BPS": "max_impact_bps",
     "EVENT_STORE_ROOT": "event_store_root",
+    URL_VARIABLE: "event_store_url",
     "ARTIFACTS_ROOT": "artifacts_root",
     "GREENLIGHT_ARM_LIVE": "arm_live",
     "GREENLIGHT_SIGNING_KEY_FILE": "signing_key_file",
@@ -41,6 +43,8 @@ VARIABLES = {
 SDK_VARIABLES = frozenset({"COINBASE_API_KEY", "COINBASE_API_SECRET"})
 # How alike a variable's name must be to one of ours to count as a misspelling of it.
 MISSPELLING_LIKENESS = 0.85
+
+OUR_PREFIXES = ("COINBASE_", "GREENLIGHT_", "MAX_", "EVENT_STORE_")
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -69,10 +73,16 @@ class Settings(PlanModel):
     sandbox: bool | None = None
     max_impact_bps: Exact | None = None
     event_store_root: Path = DEFAULT_EVENT_STORE_ROOT
+    event_store_url: str = ""  # of a server; without its password
     artifacts_root: Path = DEFAULT_ARTIFACTS_ROOT
     arm_live: str = ""
     signing_key_file: Path | None = None
     alert_urls: SecretStr | None = None  # addresses of apprise, apart by spaces: they may hold passwords
+
+    @property
+    def store(self) -> StoreLocation:
+        """Return where the events are."""
+        return StoreLocation(root=self.event_store_root, url=self.event_store_url)
 
     @property
     def has_credentials(self) -> bool:
@@ -156,6 +166,8 @@ def _parsed(name: str, text: str) -> object:
             return _key_file(name, Path(text).expanduser())
         case "MAX_IMPACT_BPS":
             return _positive(name, text)
+        case "EVENT_STORE_URL":
+            return without_password(text)
         case "EVENT_STORE_ROOT" | "ARTIFACTS_ROOT":
             return _folder(name, Path(text).expanduser())
         case _:
@@ -220,7 +232,7 @@ def _refuse_contradictory_keys(given: Mapping[str, str]) -> None:
 def _refuse_misspelled(environ: Mapping[str, str]) -> None:
     """A misspelled safety switch must not count as unset: COINBASE_SANBOX=1 would trade for real."""
     for name in sorted(environ):
-        if name in VARIABLES or name in SDK_VARIABLES or not name.startswith(("COINBASE_", "GREENLIGHT_", "MAX_")):
+        if name in VARIABLES or name in SDK_VARIABLES or not name.startswith(OUR_PREFIXES):
             continue
         if close := get_close_matches(name, VARIABLES, n=1, cutoff=MISSPELLING_LIKENESS):
             raise ConfigurationError(f"{name} is not a setting: did you mean {close[0]}? Correct or unset it")

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from sqlalchemy import insert
@@ -20,23 +21,24 @@ from trading_core.storage.chain import Head, first_head
 from trading_core.storage.database import open_reader
 from trading_core.storage.event_reader import EventReader, list_runs
 from trading_core.storage.event_store import BACKLOG_EVENTS_MAX, COMMIT_EVENTS_MAX, EventStore
-from trading_core.storage.location import FILE_NAME, StoreLocation
 from trading_core.storage.tables import meta
 from trading_core.storage.tick_block import BLOCK_SPAN_NS, BLOCK_TICKS_MAX
+from trading_core.store_location import FILE_NAME, StoreLocation
 
 GENESIS = "phase2 simulated typical seed 1"
+Where: TypeAlias = StoreLocation | Path
 
 
-def open_store(root: Path, run_id: str = "r1", genesis: str = GENESIS) -> EventStore:
-    return EventStore.open(root, run_id, genesis, busy_timeout_s=0.05)
+def open_store(where: Where, run_id: str = "r1", genesis: str = GENESIS) -> EventStore:
+    return EventStore.open(where, run_id, genesis, busy_timeout_s=0.05)
 
 
 def file_of(root: Path) -> Path:
     return root / FILE_NAME
 
 
-def read_all(root: Path, run_id: str = "r1") -> list[Event]:
-    with EventReader(root, run_id) as reader:
+def read_all(where: Where, run_id: str = "r1") -> list[Event]:
+    with EventReader(where, run_id) as reader:
         return [stored.event for stored in reader.events()]
 
 
@@ -51,10 +53,10 @@ def file_size_limit(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_events_come_back_in_order_with_their_kind(tmp_path: Path) -> None:
-    with open_store(tmp_path) as store:
+def test_events_come_back_in_order_with_their_kind(place: StoreLocation) -> None:
+    with open_store(place) as store:
         seqs = [store.append(make_alert(n), "record" if n % 2 else "input") for n in range(5)]
-    with EventReader(tmp_path, "r1") as reader:
+    with EventReader(place, "r1") as reader:
         stored = list(reader.events())
         assert seqs == [s.seq for s in stored] == [1, 2, 3, 4, 5]
         assert [s.event for s in stored] == [make_alert(n) for n in range(5)]
@@ -65,67 +67,67 @@ def test_events_come_back_in_order_with_their_kind(tmp_path: Path) -> None:
         assert reader.verify() == reader.head() == Head(5, reader.digest())
 
 
-def test_a_durable_append_is_seen_by_readers_at_once(tmp_path: Path) -> None:
-    with open_store(tmp_path) as store:
+def test_a_durable_append_is_seen_by_readers_at_once(place: StoreLocation) -> None:
+    with open_store(place) as store:
         store.append(make_alert(1), "input")
         seq = store.append(make_alert(2), "record", durable=True)
         assert store.head().seq == seq == 2
-        assert read_all(tmp_path) == [make_alert(1), make_alert(2)]
+        assert read_all(place) == [make_alert(1), make_alert(2)]
 
 
-def test_a_full_batch_is_committed_without_being_asked(tmp_path: Path) -> None:
-    with open_store(tmp_path) as store:
+def test_a_full_batch_is_committed_without_being_asked(place: StoreLocation) -> None:
+    with open_store(place) as store:
         for number in range(COMMIT_EVENTS_MAX):
             store.append(make_alert(number), "input")
         assert store.head().seq == COMMIT_EVENTS_MAX
 
 
-def test_a_store_without_durability_does_not_commit_each_order(tmp_path: Path) -> None:
-    with EventStore.open(tmp_path, "r1", GENESIS, is_durable=False) as store:
+def test_a_store_without_durability_does_not_commit_each_order(place: StoreLocation) -> None:
+    with EventStore.open(place, "r1", GENESIS, is_durable=False) as store:
         store.append(make_alert(1), "record", durable=True)
-    assert read_all(tmp_path) == [make_alert(1)]
+    assert read_all(place) == [make_alert(1)]
 
 
-def test_equal_inputs_give_equal_digests_whatever_the_run_is_called(tmp_path: Path) -> None:
+def test_equal_inputs_give_equal_digests_whatever_the_run_is_called(place: StoreLocation) -> None:
     for run_id in ("r1", "r2"):
-        with EventStore.open(tmp_path, run_id, GENESIS, is_durable=False) as store:
+        with EventStore.open(place, run_id, GENESIS, is_durable=False) as store:
             for number in range(1_500):
                 store.append_tick(make_change(number * 7_000_000))
                 if number % 100 == 0:
                     store.append(make_alert(number), "input", durable=number % 300 == 0)
-    first, second = list_runs(tmp_path)
+    first, second = list_runs(place)
     assert (first.run_id, second.run_id) == ("r1", "r2")
     assert first.hash == second.hash
-    with open_store(tmp_path, "r3", "another genesis") as store:
+    with open_store(place, "r3", "another genesis") as store:
         assert store.head() == first_head("another genesis") != first_head(GENESIS)
 
 
-def test_ticks_come_back_and_are_covered_by_the_chain(tmp_path: Path) -> None:
+def test_ticks_come_back_and_are_covered_by_the_chain(place: StoreLocation) -> None:
     ticks = [make_change(n, product_id="BTC-USD" if n % 2 else "ETH-USD") for n in range(BLOCK_TICKS_MAX + 500)]
     beat = HeartbeatReceived(ts_ns=T0_NS, counter=1)
-    with open_store(tmp_path) as store:
+    with open_store(place) as store:
         for tick in [*ticks, beat]:
             store.append_tick(tick)
-    with EventReader(tmp_path, "r1") as reader:
+    with EventReader(place, "r1") as reader:
         assert list(reader.ticks()) == [*ticks, beat]
         assert list(reader.ticks("ETH-USD")) == ticks[::2]
         assert list(reader.events()) == []  # the blocks' own links are no events of the run
         assert reader.verify().seq == 2
 
 
-def test_a_quiet_market_cuts_blocks_by_venue_time(tmp_path: Path) -> None:
-    with EventStore.open(tmp_path, "r1", GENESIS, is_durable=False) as store:
+def test_a_quiet_market_cuts_blocks_by_venue_time(place: StoreLocation) -> None:
+    with EventStore.open(place, "r1", GENESIS, is_durable=False) as store:
         store.append_tick(make_change(0))
         store.append_tick(make_change(BLOCK_SPAN_NS - 1))
         store.append(make_alert(1), "input")
         store.append_tick(make_change(BLOCK_SPAN_NS))
         store.append(make_alert(2), "input")
-    with EventReader(tmp_path, "r1") as reader:
+    with EventReader(place, "r1") as reader:
         assert [s.seq for s in reader.events()] == [1, 3]
 
 
-def test_nothing_is_on_disk_before_a_tick_that_came_before_it(tmp_path: Path) -> None:
-    with EventStore.open(tmp_path, "r1", GENESIS, is_durable=False) as store:
+def test_nothing_is_on_disk_before_a_tick_that_came_before_it(place: StoreLocation) -> None:
+    with EventStore.open(place, "r1", GENESIS, is_durable=False) as store:
         for number in range(3):
             store.append(make_alert(number), "input")
         store.append_tick(make_change(0))
@@ -136,9 +138,9 @@ def test_nothing_is_on_disk_before_a_tick_that_came_before_it(tmp_path: Path) ->
         assert store.head().seq == 3 + COMMIT_EVENTS_MAX + 1
 
 
-def test_a_durable_append_takes_the_open_block_of_ticks_with_it(tmp_path: Path) -> None:
+def test_a_durable_append_takes_the_open_block_of_ticks_with_it(place: StoreLocation) -> None:
     fed = [make_change(0), make_change(1), make_alert(1)]
-    with open_store(tmp_path) as store, EventReader(tmp_path, "r1") as reader:
+    with open_store(place) as store, EventReader(place, "r1") as reader:
         store.append_tick(make_change(0))
         store.append_tick(make_change(1))
         store.append(make_alert(1), "input", durable=True)
@@ -146,9 +148,9 @@ def test_a_durable_append_takes_the_open_block_of_ticks_with_it(tmp_path: Path) 
         assert reader.verify().seq == 2
 
 
-def test_the_inputs_come_back_in_the_order_of_the_run(tmp_path: Path) -> None:
+def test_the_inputs_come_back_in_the_order_of_the_run(place: StoreLocation) -> None:
     fed: list[Event] = []
-    with open_store(tmp_path) as store:
+    with open_store(place) as store:
         for number in range(2_500):
             tick = make_change(number)
             store.append_tick(tick)
@@ -160,12 +162,12 @@ def test_the_inputs_come_back_in_the_order_of_the_run(tmp_path: Path) -> None:
                 fed.append(second)
             if number % 900 == 0:
                 store.flush()
-    with EventReader(tmp_path, "r1") as reader:
+    with EventReader(place, "r1") as reader:
         assert list(reader.inputs()) == fed
 
 
-def test_a_reader_sees_a_growing_run(tmp_path: Path) -> None:
-    with open_store(tmp_path) as store, EventReader(tmp_path, "r1") as reader:
+def test_a_reader_sees_a_growing_run(place: StoreLocation) -> None:
+    with open_store(place) as store, EventReader(place, "r1") as reader:
         assert list(reader.events()) == []
         store.append(make_alert(1), "input", durable=True)
         assert [s.seq for s in reader.events()] == [1]
@@ -173,46 +175,46 @@ def test_a_reader_sees_a_growing_run(tmp_path: Path) -> None:
         assert [s.seq for s in reader.events(after=1)] == [2]
 
 
-def test_a_writer_goes_on_where_the_last_one_ended(tmp_path: Path) -> None:
-    with open_store(tmp_path) as store:
+def test_a_writer_goes_on_where_the_last_one_ended(place: StoreLocation) -> None:
+    with open_store(place) as store:
         store.append(make_alert(1), "input")
-    with open_store(tmp_path) as store:
+    with open_store(place) as store:
         assert store.append(make_alert(2), "input") == 2
-    with EventReader(tmp_path, "r1") as reader:
+    with EventReader(place, "r1") as reader:
         assert reader.verify().seq == 2
-    assert list_runs(tmp_path)[0].epoch == 2
+    assert list_runs(place)[0].epoch == 2
 
 
-def test_a_second_writer_fences_the_first(tmp_path: Path) -> None:
-    first = open_store(tmp_path)
+def test_a_second_writer_fences_the_first(place: StoreLocation) -> None:
+    first = open_store(place)
     first.append(make_alert(1), "input", durable=True)
-    with open_store(tmp_path) as second:
+    with open_store(place) as second:
         with pytest.raises(StorageError, match="fenced off"):
             first.append(make_alert(666), "input", durable=True)
         with pytest.raises(StorageError, match="another writer took over"):
             first.append(make_alert(667), "input")
         first.close()
         second.append(make_alert(2), "input")
-    assert read_all(tmp_path) == [make_alert(1), make_alert(2)]
+    assert read_all(place) == [make_alert(1), make_alert(2)]
 
 
-def test_two_runs_share_one_file(tmp_path: Path) -> None:
-    with open_store(tmp_path, "r1") as one, open_store(tmp_path, "r2") as other:
+def test_two_runs_share_one_file(place: StoreLocation) -> None:
+    with open_store(place, "r1") as one, open_store(place, "r2") as other:
         for number in range(50):
             one.append(make_alert(number), "input", durable=True)
             other.append(make_alert(-number), "input", durable=True)
-    assert read_all(tmp_path, "r1") == [make_alert(n) for n in range(50)]
-    assert read_all(tmp_path, "r2") == [make_alert(-n) for n in range(50)]
+    assert read_all(place, "r1") == [make_alert(n) for n in range(50)]
+    assert read_all(place, "r2") == [make_alert(-n) for n in range(50)]
 
 
-def test_a_run_cannot_go_on_as_another(tmp_path: Path) -> None:
-    open_store(tmp_path).close()
+def test_a_run_cannot_go_on_as_another(place: StoreLocation) -> None:
+    open_store(place).close()
     with pytest.raises(ConfigurationError, match="cannot go on as 'other'"):
-        open_store(tmp_path, genesis="other")
+        open_store(place, genesis="other")
 
 
-def test_a_sealed_run_refuses_writes_for_good(tmp_path: Path) -> None:
-    store = open_store(tmp_path)
+def test_a_sealed_run_refuses_writes_for_good(place: StoreLocation) -> None:
+    store = open_store(place)
     store.append_tick(make_change())
     store.seal()
     with pytest.raises(StorageError, match="sealed"):
@@ -221,22 +223,22 @@ def test_a_sealed_run_refuses_writes_for_good(tmp_path: Path) -> None:
         store.append_tick(make_change())
     store.close()
     with pytest.raises(StorageError, match="sealed"):
-        open_store(tmp_path)
-    assert list_runs(tmp_path)[0].is_sealed
-    with EventReader(tmp_path, "r1") as reader:
+        open_store(place)
+    assert list_runs(place)[0].is_sealed
+    with EventReader(place, "r1") as reader:
         assert reader.verify().seq == 1
 
 
-def test_a_closed_store_refuses_writes_and_may_be_closed_again(tmp_path: Path) -> None:
-    store = open_store(tmp_path)
+def test_a_closed_store_refuses_writes_and_may_be_closed_again(place: StoreLocation) -> None:
+    store = open_store(place)
     store.close()
     store.close()
     with pytest.raises(StorageError, match="closed"):
         store.append(make_alert(1), "input")
 
 
-def test_an_unknown_kind_is_refused(tmp_path: Path) -> None:
-    with open_store(tmp_path) as store, pytest.raises(InvariantBroken, match="kind was 'block'"):
+def test_an_unknown_kind_is_refused(place: StoreLocation) -> None:
+    with open_store(place) as store, pytest.raises(InvariantBroken, match="kind was 'block'"):
         store.append(make_alert(1), "block")
 
 
@@ -327,9 +329,9 @@ def test_readers_cannot_write(tmp_path: Path) -> None:
     database.close()
 
 
-def test_other_inputs_keep_their_types(tmp_path: Path) -> None:
+def test_other_inputs_keep_their_types(place: StoreLocation) -> None:
     event = StreamChanged(ts_ns=T0_NS, state=StreamState.GAP, detail="7 → 9")
-    with open_store(tmp_path) as store:
+    with open_store(place) as store:
         store.append(event, "input")
-    with EventReader(tmp_path, "r1") as reader:
+    with EventReader(place, "r1") as reader:
         assert [s.event for s in reader.events(types=["StreamChanged"])] == [event]

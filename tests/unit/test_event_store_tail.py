@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import delete, insert, literal, select, update
+from sqlalchemy.sql.base import Executable
 
 from tests.core_builders import make_alert, make_change
+from tests.store_rig import by_hand, tamper
 from trading_core.errors import IntegrityError
-from trading_core.events import Event, TailRepaired
+from trading_core.events import Event, TailRepaired, encode
 from trading_core.storage.event_reader import EventReader
 from trading_core.storage.event_store import EventStore
-from trading_core.storage.location import FILE_NAME
+from trading_core.storage.tables import blocks, events, heads, quarantine
+from trading_core.store_location import StoreLocation
 
 # Three commits: events 1 to 3; then a block of two ticks as 4 and its event as 5; then a block as 6 and 7 as its event.
 LAST = 7
-HALF = "CAST(substr(CAST({0} AS TEXT), 1, 20) AS BLOB)"
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    with EventStore.open(tmp_path, "r1", "g") as store:
+def run(place: StoreLocation) -> StoreLocation:
+    with EventStore.open(place, "r1", "g") as store:
         store.append(make_alert(1), "input")
         store.append(make_alert(2), "record")
         store.append(make_alert(3), "record", durable=True)
@@ -31,75 +31,89 @@ def root(tmp_path: Path) -> Path:
             store.append_tick(make_change(10 * commit))
             store.append_tick(make_change(10 * commit + 1))
             store.append(make_alert(3 + commit), "record", durable=True)
-    return tmp_path
+    return place
 
 
-def tamper(root: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(root / FILE_NAME)) as connection, connection:
-        for statement in statements:
-            assert connection.execute(statement).rowcount > 0
+def quarantined(run: StoreLocation) -> list[Any]:
+    with by_hand(run) as connection:
+        return list(connection.execute(select(quarantine).order_by(quarantine.c.source, quarantine.c.seq)))
 
 
-def quarantined(root: Path) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(root / FILE_NAME)) as connection:
-        return connection.execute("SELECT source, seq, content FROM quarantine ORDER BY source, seq").fetchall()
+def event(seq: int, /, **values: Any) -> Executable:
+    return update(events).where(events.c.seq == seq).values(**values)
 
 
-def reopened(root: Path) -> list[Event]:
+def block(seq: int, /, **values: Any) -> Executable:
+    return update(blocks).where(blocks.c.seq == seq).values(**values)
+
+
+def without(table: Any, *seqs: int) -> Executable:
+    return delete(table).where(table.c.seq.in_(seqs))
+
+
+def copied(seq: int) -> Executable:
+    names = [column.name for column in events.c]
+    row = [literal(LAST + 1).label("seq") if name == "seq" else events.c[name] for name in names]
+    return insert(events).from_select(names, select(*row).where(events.c.seq == seq))
+
+
+def head_at(seq: int) -> Executable:
+    return update(heads).values(seq=seq, hash=select(events.c.hash).where(events.c.seq == seq).scalar_subquery())
+
+
+def reopened(run: StoreLocation) -> list[Event]:
     """Go on with the run and return its events, the last one appended now."""
-    with EventStore.open(root, "r1", "g") as store:
+    with EventStore.open(run, "r1", "g") as store:
         store.append(make_alert(99), "input")
-    with EventReader(root, "r1") as reader:
+    with EventReader(run, "r1") as reader:
         reader.verify()
         return [stored.event for stored in reader.events()]
 
 
-COPY_7_TO_8 = "INSERT INTO events SELECT run_id, 8, ts_ns, kind, type, payload, hash FROM events WHERE seq = 7"
-HEAD_AT_5 = "UPDATE heads SET seq = 5, hash = (SELECT hash FROM events WHERE seq = 5)"
-CUT_BLOCK = "UPDATE blocks SET data = substr(data, 1, 5) WHERE seq = 6"
+CUT_BLOCK = block(6, data=b"x\x9c")
 
 
 @pytest.mark.parametrize(
-    ("statements", "last_good", "set_aside", "missing"),
+    ("statement", "last_good", "set_aside", "missing"),
     [
-        ([COPY_7_TO_8], 7, {"events": 1, "blocks": 0}, 0),
-        ([HEAD_AT_5], 5, {"events": 2, "blocks": 1}, 0),
-        (["DELETE FROM events WHERE seq = 7"], 6, {"events": 0, "blocks": 0}, 1),
-        (["DELETE FROM events WHERE seq > 3"], 3, {"events": 0, "blocks": 2}, 4),
-        (["DELETE FROM events WHERE seq = 6"], 5, {"events": 1, "blocks": 1}, 1),
-        (["DELETE FROM blocks WHERE seq = 6"], 5, {"events": 2, "blocks": 0}, 0),
-        ([CUT_BLOCK], 5, {"events": 2, "blocks": 1}, 0),
-        ([f"UPDATE events SET payload = {HALF.format('payload')} WHERE seq = 7"], 6, {"events": 1, "blocks": 0}, 0),
+        (copied(7), 7, {"events": 1, "blocks": 0}, 0),
+        (head_at(5), 5, {"events": 2, "blocks": 1}, 0),
+        (without(events, 7), 6, {"events": 0, "blocks": 0}, 1),
+        (without(events, 4, 5, 6, 7), 3, {"events": 0, "blocks": 2}, 4),
+        (without(events, 6), 5, {"events": 1, "blocks": 1}, 1),
+        (without(blocks, 6), 5, {"events": 2, "blocks": 0}, 0),
+        (CUT_BLOCK, 5, {"events": 2, "blocks": 1}, 0),
+        (event(7, payload=encode(make_alert(5))[:20]), 6, {"events": 1, "blocks": 0}, 0),
     ],
 )
 def test_a_torn_tail_is_set_aside_and_the_run_goes_on(
-    root: Path, statements: list[str], last_good: int, set_aside: dict[str, int], missing: int
+    run: StoreLocation, statement: Executable, last_good: int, set_aside: dict[str, int], missing: int
 ) -> None:
-    tamper(root, *statements)
-    with EventReader(root, "r1") as reader, pytest.raises(IntegrityError, match=f"event {last_good + 1}: "):
+    tamper(run, statement)
+    with EventReader(run, "r1") as reader, pytest.raises(IntegrityError, match=f"event {last_good + 1}: "):
         reader.verify()
 
-    events = reopened(root)
+    events = reopened(run)
 
     repaired = [event for event in events if isinstance(event, TailRepaired)]
     assert [(r.last_good_seq, r.set_aside, r.missing) for r in repaired] == [(last_good, set_aside, missing)]
     assert events[-2:] == [repaired[0], make_alert(99)]
-    kept = quarantined(root)
-    assert {name: sum(source == name for source, *_ in kept) for name in set_aside} == set_aside
-    assert [seq for source, seq, _ in kept if source == "head"] != []
-    assert all(b'"run_id":"r1"' in content for source, _, content in kept if source != "head")
+    kept = quarantined(run)
+    assert {name: sum(row.source == name for row in kept) for name in set_aside} == set_aside
+    assert [row.seq for row in kept if row.source == "head"] != []
+    assert all(b'"run_id":"r1"' in row.content for row in kept if row.source != "head")
 
 
-def test_a_repaired_run_is_not_repaired_again(root: Path) -> None:
-    tamper(root, CUT_BLOCK)
-    reopened(root)
-    events = reopened(root)
+def test_a_repaired_run_is_not_repaired_again(run: StoreLocation) -> None:
+    tamper(run, CUT_BLOCK)
+    reopened(run)
+    events = reopened(run)
     assert sum(isinstance(event, TailRepaired) for event in events) == 1
 
 
-def test_a_chain_of_which_nothing_is_left_begins_again(root: Path) -> None:
-    tamper(root, "DELETE FROM events", "DELETE FROM blocks")
-    repaired, last = reopened(root)
+def test_a_chain_of_which_nothing_is_left_begins_again(run: StoreLocation) -> None:
+    tamper(run, delete(events), delete(blocks))
+    repaired, last = reopened(run)
     assert isinstance(repaired, TailRepaired)
     assert (repaired.last_good_seq, repaired.missing, repaired.ts_ns, last) == (0, LAST, 0, make_alert(99))
 
@@ -107,18 +121,18 @@ def test_a_chain_of_which_nothing_is_left_begins_again(root: Path) -> None:
 @pytest.mark.parametrize(
     ("statement", "named"),
     [
-        ("UPDATE events SET payload = x'00' WHERE seq = 1", "event 1: its hash"),
-        ("DELETE FROM events WHERE seq = 2", "event 2: it is missing"),
-        ("DELETE FROM blocks WHERE seq = 4", "event 4: its block is missing"),
-        ("UPDATE blocks SET data = x'00' WHERE seq = 4", "event 4: its block does not match"),
-        ("UPDATE events SET payload = x'00' WHERE seq = 6", "event 6: its hash"),
-        ("UPDATE blocks SET seq = 7 WHERE seq = 4", "event 4: its block is missing"),
-        ("UPDATE heads SET hash = 'x'", "event 7: the head has another hash"),
+        (event(1, payload=b"\0"), "event 1: its hash"),
+        (without(events, 2), "event 2: it is missing"),
+        (without(blocks, 4), "event 4: its block is missing"),
+        (block(4, data=b"\0"), "event 4: its block does not match"),
+        (event(6, payload=b"\0"), "event 6: its hash"),
+        (block(4, seq=7), "event 4: its block is missing"),
+        (update(heads).values(hash="x"), "event 7: the head has another hash"),
     ],
 )
-def test_damage_that_no_crash_makes_is_not_repaired(root: Path, statement: str, named: str) -> None:
-    tamper(root, statement)
+def test_damage_that_no_crash_makes_is_not_repaired(run: StoreLocation, statement: Executable, named: str) -> None:
+    tamper(run, statement)
     for _ in range(2):
         with pytest.raises(IntegrityError, match=named):
-            EventStore.open(root, "r1", "g")
-    assert quarantined(root) == []
+            EventStore.open(run, "r1", "g")
+    assert quarantined(run) == []

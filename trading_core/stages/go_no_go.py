@@ -112,7 +112,7 @@ def _alert_problem(context: RunContext, subject: Subject, now_ns: int) -> str:
     # A decision may be made again where the account's key is not: the subject knows the account's name.
     account = account_name(context) if context.level is Level.L0 else subject.account_fingerprint
     book = AlertBook(context.event_store_root, account)
-    with suppress(StorageError), EventReader(context.event_store_root, context.run_id) as reader:
+    with suppress(StorageError), EventReader(context.store, context.run_id) as reader:
         book.take_run(reader, now_ns)
     return hold_words(book.unanswered(context.run_id))
 
@@ -122,7 +122,7 @@ def read_chain(context: RunContext, stages: Sequence[StageResult]) -> Chain:
     if not any(s.stage is Stage.LIVE_MICRO_TEST for s in stages):
         return Chain(is_verified=True, detail="", head="", guardrails=())
     try:
-        with EventReader(context.event_store_root, context.run_id) as reader:
+        with EventReader(context.store, context.run_id) as reader:
             head = reader.verify()
             return Chain(is_verified=True, detail="", head=head.hash, guardrails=_guardrails(reader, context.speed))
     except (StorageError, IntegrityError) as e:

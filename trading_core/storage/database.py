@@ -12,13 +12,15 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from trading_core.errors import IntegrityError, StorageError
-from trading_core.storage.location import StoreLocation
 from trading_core.storage.lock import exclusive
 from trading_core.storage.schema import bring_up_to_date, require_version
+from trading_core.store_location import StoreLocation
 
 BUSY_TIMEOUT_S = 5.0
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 15  # a statement that takes longer counts as failed: nobody may wait for it with an order in hand
+SERVER_DIALECT = "postgresql"
+COPY_ROWS_MIN = 50  # from here on COPY is three times as fast as INSERT
 # One number for the lock that makers of the schema take on a server; any constant will do.
 SCHEMA_LOCK = 0x6772_6E6C
 
@@ -90,9 +92,25 @@ def open_reader(location: StoreLocation) -> Database:
 
 
 def insert_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    """Insert the rows, all of one table, none or many."""
-    if rows:
+    """Insert the rows, none or many, each with all columns of the table in their order."""
+    if connection.dialect.name == SERVER_DIALECT and len(rows) >= COPY_ROWS_MIN:
+        _copy_rows(connection, table, rows)
+    elif rows:
         connection.execute(insert(table), rows)
+
+
+def _copy_rows(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    dbapi, driver = connection.dialect.loaded_dbapi, connection.connection.driver_connection
+    if driver is None:
+        raise StorageError("the connection to the event store is closed: nothing was written")
+    try:
+        with driver.cursor() as cursor, cursor.copy(f"COPY {table.name} FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(tuple(row.values()))
+    except dbapi.Error as e:
+        # SQLAlchemy did not see this: the connection may be lost, and must not be used again.
+        connection.invalidate(e)
+        raise exc.DBAPIError(None, None, e) from e
 
 
 @contextmanager
@@ -123,8 +141,8 @@ def _make_folder(location: StoreLocation) -> None:
 def _engine(location: StoreLocation, busy_timeout_s: float, *, is_read_only: bool = False) -> Engine:
     if location.is_server:
         connect_args = {"connect_timeout": CONNECT_TIMEOUT_S, "tcp_user_timeout": ANSWER_TIMEOUT_S * 1000}
-        # A connection that was lost while it was idle is replaced; one lost in a transaction fails that one.
-        return create_engine(location.connect_url(os.environ), connect_args=connect_args, pool_pre_ping=is_read_only)
+        # A connection that was lost while it was idle is replaced; one lost in a transaction fails that transaction.
+        return create_engine(location.secret_url(os.environ), connect_args=connect_args, pool_pre_ping=True)
     if is_read_only:
         url = URL.create("sqlite", database=f"file:{location.path}", query={"mode": "ro", "uri": "true"})
         return create_engine(url, connect_args={"timeout": busy_timeout_s})

@@ -21,10 +21,10 @@ from trading_core.errors import ConfigurationError, InvariantBroken, StorageErro
 from trading_core.events import Event, Tick, encode
 from trading_core.storage.chain import Head, first_head, next_hash
 from trading_core.storage.database import BUSY_TIMEOUT_S, Database, insert_rows, open_writer
-from trading_core.storage.location import StoreLocation, located
 from trading_core.storage.tables import blocks, events, heads
 from trading_core.storage.tail import whole_head
 from trading_core.storage.tick_block import CODEC, OpenBlock
+from trading_core.store_location import StoreLocation, located
 
 Kind: TypeAlias = Literal["input", "record"]
 KINDS: frozenset[str] = frozenset({"input", "record"})
