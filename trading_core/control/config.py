@@ -27,6 +27,7 @@ class ControlSettings(PlanModel):
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     names: tuple[str, ...] = ()  # further names that a request's Host header may have
+    patience_s: float = Field(default=5.0, gt=0)  # for a client to send its head, and then its body
     shutdown_within_s: int = Field(default=2, ge=0)
 
     @model_validator(mode="after")

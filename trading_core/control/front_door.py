@@ -14,7 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from trading_core.control.config import ControlSettings
 
 BODY_BYTES_MAX = 16_384  # the longest body is a name, a reason and a confirmation
-BODY_WITHIN_S = 5.0  # a client that sends slower than this is not waited for
 SAFE_HEADERS = {
     "cache-control": "no-store",
     "content-security-policy": (
@@ -35,6 +34,7 @@ class FrontDoor:
     def __init__(self, app: ASGIApp, settings: ControlSettings) -> None:
         self._app = app
         self._names = settings.trusted_names
+        self._patience_s = settings.patience_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse, or hand the request on with its body read."""
@@ -47,10 +47,10 @@ class FrontDoor:
             await refused(421, "the Host header names no host of this server: use localhost")(scope, receive, send)
             return
         try:
-            async with asyncio.timeout(BODY_WITHIN_S):
+            async with asyncio.timeout(self._patience_s):
                 body = await _read(receive)
         except TimeoutError:
-            await refused(408, f"the body took longer than {BODY_WITHIN_S:.0f} s")(scope, receive, send)
+            await refused(408, f"the body took longer than {self._patience_s} s")(scope, receive, send)
             return
         if body is None:
             await refused(413, f"the body is longer than {BODY_BYTES_MAX} bytes")(scope, receive, send)

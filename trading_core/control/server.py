@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import h11
 import uvicorn
@@ -20,7 +20,6 @@ from trading_core.control.config import ControlSettings, is_loopback
 from trading_core.errors import ConfigurationError, VenueUnavailable
 
 CONNECTIONS_MAX = 256  # a hundred dashboards with two each, and room for the operator
-HEAD_WITHIN_S = 5.0  # a client that has not sent a whole head by then is cut off
 IDLE_S = 10  # a kept connection without a request
 HEAD_BYTES_MAX = 16_384
 BACKLOG = 128
@@ -31,6 +30,7 @@ LOOK_EVERY_S = 0.02
 class ImpatientProtocol(H11Protocol):
     """HTTP/1.1 that cuts off a client which dribbles the head of its request."""
 
+    patience_s: ClassVar[float]
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -52,7 +52,7 @@ class ImpatientProtocol(H11Protocol):
         if self.conn.their_state is not h11.IDLE:
             self._stop_watching()
         elif self._head_timer is None:
-            self._head_timer = self.loop.call_later(HEAD_WITHIN_S, self._give_up)
+            self._head_timer = self.loop.call_later(self.patience_s, self._give_up)
 
     def _stop_watching(self) -> None:
         if self._head_timer is not None:
@@ -111,8 +111,10 @@ def _server(app: ASGIApp, settings: ControlSettings) -> uvicorn.Server:
     tls: dict[str, Any] = {}
     if settings.tls_certificate is not None and settings.tls_key is not None:
         tls = {"ssl_certfile": str(settings.tls_certificate), "ssl_keyfile": str(settings.tls_key)}
+    # uvicorn makes the protocol itself: what it is to know has to be in its class.
+    protocol = type("ImpatientProtocol", (ImpatientProtocol,), {"patience_s": settings.patience_s})
     config = uvicorn.Config(
-        app, http=ImpatientProtocol, ws="none", lifespan="off", access_log=False, log_level="warning",
+        app, http=protocol, ws="none", lifespan="off", access_log=False, log_level="warning",
         log_config=None, proxy_headers=False, server_header=False, date_header=True,
         limit_concurrency=CONNECTIONS_MAX, backlog=BACKLOG, timeout_keep_alive=IDLE_S,
         h11_max_incomplete_event_size=HEAD_BYTES_MAX, timeout_graceful_shutdown=settings.shutdown_within_s, **tls,
