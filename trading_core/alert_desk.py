@@ -17,7 +17,7 @@ from trading_core.events import AlertCleared, AlertRaised, AnyEvent, CheckpointR
 from trading_core.money import plain
 from trading_core.storage.event_reader import EventReader, StoredEvent
 from trading_core.storage.lock import exclusive
-from trading_core.storage.location import StoreLocation
+from trading_core.store_location import StoreLocation
 
 LOOK_EVERY_S = 1.0  # with the store's group commit, an alert is out within two seconds
 # How long a person has to acknowledge before the alert is sent again; the lower severities ask for nothing.
