@@ -47,9 +47,8 @@ check: $(VENV)/.installed-dev ## lint, types and the directions of imports
 bench: $(VENV)/.installed-dev ## measure the hot path; prints medians
 	$(BIN)/python -m tests.benchmarks
 
-up: $(VENV)/.installed ## Prefect's server and UI on loopback; runs appear in it when PREFECT_API_URL names it
-	@echo "UI: http://127.0.0.1:4200 – in another terminal: export PREFECT_API_URL=http://127.0.0.1:4200/api"
-	PREFECT_HOME=$(CURDIR)/var/prefect $(BIN)/prefect server start --host 127.0.0.1 --port 4200
+up: $(VENV)/.installed ## Prefect's server and UI, worker, deployments, exchange, dashboard, watchdog; Ctrl+C stops all
+	$(GREENLIGHT) up
 
 lock: ## regenerate constraints.txt in a fresh venv (names and versions only)
 	@$(call require-python)

@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from flows import cli_alerts, cli_control, cli_emergency, cli_exchange, cli_gate, cli_ladder, cli_people, cli_plan, cli_state
+from flows import (
+    cli_alerts,
+    cli_control,
+    cli_emergency,
+    cli_exchange,
+    cli_gate,
+    cli_ladder,
+    cli_people,
+    cli_plan,
+    cli_state,
+    cli_up,
+)
 from flows.console import show_decision, stage_ended
 from trading_core.clock import SystemClock, to_datetime
 from trading_core.errors import ConfigurationError, GreenlightError
@@ -39,6 +50,9 @@ app.add_typer(cli_gate.app, name="gate")
 app.add_typer(cli_state.app, name="state")
 app.add_typer(cli_alerts.app, name="alerts")
 app.command("watchdog")(cli_control.watchdog)
+app.command("up")(cli_up.up)
+app.command("down")(cli_up.down)
+app.command("doctor")(cli_up.doctor)
 app.command("verify")(cli_gate.verify)
 app.command("ladder")(cli_ladder.ladder)
 app.command("waive")(cli_people.waive)
@@ -65,6 +79,7 @@ VERDICT_CODES = {
 }
 # The names of the states that carry a verdict; any other final state is a crash or a bug.
 VERDICT_STATES = frozenset({"GO", "CONDITIONAL", "NoGo"})
+NOT_STARTED_STATES = frozenset({"Refused", "Skipped"})
 
 
 @app.command()
@@ -106,6 +121,8 @@ def _run_flow(asked: dict[str, object]) -> None:
     # Prefect takes seconds to import: only the command that needs it pays for it.
     rollout = importlib.import_module("flows.rollout")
     state = rollout.run_from_command_line(**asked)
+    if state.name in NOT_STARTED_STATES:
+        raise ConfigurationError(f"run {asked['run_id']} was not started: {state.message}")
     if state.name not in VERDICT_STATES:
         state.result(raise_on_failure=True)
         why = state.message or "Prefect gave no reason"
@@ -130,7 +147,7 @@ def _run_id(plan: Plan, venue: VenueName) -> str:
 def _how_it_ended(settings: Settings, run_id: str) -> str:
     """Return what an interrupted session last said of the venue, from the event store."""
     try:
-        with EventReader(settings.store, run_id) as reader:
+        with EventReader(settings.event_store_root, run_id) as reader:
             ends = [stored.event for stored in reader.events(types=("StepEnded",))]
     except GreenlightError as e:
         return f"No order was stored: {e}"

@@ -1,0 +1,79 @@
+"""`greenlight up`, `down` and `doctor`: everything at once, its end, and what is wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from flows.console import make_console
+from flows.doctor import Health, examine
+from flows.up import OTHERS_WITHIN_S, WORKER_WITHIN_S, Supervisor, UpOptions, wait_for_end
+from flows.up_files import Started, forget_up, read_up
+from trading_core.settings import load_settings
+
+UNHEALTHY = 4
+STYLES = {Health.WELL: "green", Health.WARNING: "yellow", Health.BROKEN: "bold red"}
+
+
+def up(
+    port: Annotated[int, typer.Option(help="Port of Prefect's server and UI; 0 takes a free one.")] = 4200,
+    control_port: Annotated[int, typer.Option(help="Port of the dashboard; 0 takes a free one.")] = 8080,
+    exchange_port: Annotated[int, typer.Option(help="Port of the local exchange; 0 takes a free one.")] = 8765,
+) -> None:
+    """Start Prefect, a worker, the deployments, local exchange, dashboard and watchdog; Ctrl+C stops all."""
+    options = UpOptions(
+        home=prefect_home(), settings=load_settings(os.environ), port=port, control_port=control_port,
+        exchange_port=exchange_port,
+    )
+    Supervisor(options, say=typer.echo).run()
+
+
+def down() -> None:
+    """Stop what the last `up` started, and nothing else: each process is known by its number and its start."""
+    home = prefect_home()
+    found = read_up(home)
+    if found is None:
+        typer.echo("nothing is up")
+        return
+    if found.supervisor.is_running:
+        os.kill(found.supervisor.pid, signal.SIGTERM)
+        left = wait_for_end([found.supervisor], WORKER_WITHIN_S + 5 * OTHERS_WITHIN_S)
+        typer.echo("stopped" if not left else f"process {found.supervisor.pid} is still stopping: look at its output")
+        raise typer.Exit(UNHEALTHY if left else 0)
+    # The supervisor was killed: its parts are ended in its place, the server last.
+    for child in reversed(found.children):
+        _end(child, WORKER_WITHIN_S if child.name == "worker" else OTHERS_WITHIN_S)
+    forget_up(home)
+    typer.echo("stopped what a killed `up` had left")
+
+
+def doctor() -> None:
+    """Look at ports, versions, database, event store, clock, disk and leftovers: exit code 4 if anything is broken."""
+    findings = examine(load_settings(os.environ), prefect_home())
+    table = Table("what", "state", "found", "remedy", box=None)
+    for f in findings:
+        table.add_row(f.what, f"[{STYLES[f.health]}]{f.health}[/]", f.found, f.remedy)
+    make_console().print(table)
+    if any(f.health is Health.BROKEN for f in findings):
+        raise typer.Exit(UNHEALTHY)
+
+
+def prefect_home() -> Path:
+    """Return Prefect's folder, which `flows` has set if nobody else did."""
+    return Path(os.environ["PREFECT_HOME"]).expanduser().absolute()
+
+
+def _end(child: Started, within_s: float) -> None:
+    if not child.is_running:
+        return
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGTERM)
+    if wait_for_end([child], within_s):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
