@@ -17,6 +17,7 @@ from tests.finished_runs import PHASE2, finish, good_events
 from trading_core import events as ev
 from trading_core.clock import NS
 from trading_core.errors import ConfigurationError, IntegrityError
+from trading_core.gate.baselines import baselines
 from trading_core.gate.decide import DecisionRecord
 from trading_core.gate.outcomes import Disposition, Outcome, Verdict
 from trading_core.gate.overlays import Approval, Waiver
@@ -25,7 +26,6 @@ from trading_core.gate.people import (
     WAIVERS_FILE,
     GoldenRun,
     PeopleFiles,
-    baselines,
     make_approval,
     make_waiver,
 )
@@ -211,15 +211,16 @@ def test_a_file_of_people_that_was_edited_halts_the_account(slow: Left, name: st
         decide(slow)
 
 
-def test_baselines_are_the_last_three_go_runs_and_the_golden_one(slow: Left) -> None:
+def test_the_golden_run_is_of_one_gate_and_one_level(slow: Left) -> None:
     files = GateFiles(slow[0].event_store_root)
     plan = find_plan("stage4")
     golden = GoldenRun(gate="stage4/go_no_go", level=Level.L0, run_id="g", values={"latency_vs_baseline": Decimal(7)},
                        pinned_by="Ada", pinned_ns=1)
     files.people.pin_golden(golden)
-    found = baselines(plan, "stage4/go_no_go", Level.L0, "me", files.decisions, files.people)
+    subject = decide(slow).subject
+    found = baselines(plan, "stage4/go_no_go", Level.L0, subject, "me", [], files.people)
     assert (found["latency_vs_baseline"].golden, found["latency_vs_baseline"].values) == (Decimal(7), ())
-    assert baselines(plan, "stage4/go_no_go", Level.L3, "me", files.decisions, files.people)[
+    assert baselines(plan, "stage4/go_no_go", Level.L3, subject, "me", [], files.people)[
         "latency_vs_baseline"
     ].golden is None
 

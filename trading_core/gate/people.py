@@ -10,15 +10,11 @@ from pydantic import ValidationError
 from trading_core.errors import ConfigurationError, IntegrityError
 from trading_core.gate.chained_log import ChainedLog
 from trading_core.gate.decide import HOUR_NS, DecisionRecord
-from trading_core.gate.outcomes import Verdict
 from trading_core.gate.overlays import NEVER_WAIVABLE, WAIVABLE_OUTCOMES, WAIVER_MAX_NS, Approval, Waiver
-from trading_core.gate.record import DecisionLog
-from trading_core.gate.result import Baseline
 from trading_core.plan import Exact, Kind, Level, Plan, PlanModel
 
 WAIVERS_FILE, APPROVALS_FILE, GOLDEN_FILE = "waivers.jsonl", "approvals.jsonl", "golden.jsonl"
 SHOWN_FOR_NS = 2 * WAIVER_MAX_NS  # an old one is still named, with the reason for which it no longer counts
-BASELINE_RUNS = 3
 
 Filed = TypeVar("Filed", bound=PlanModel)
 
@@ -75,29 +71,6 @@ class PeopleFiles:
         """Return the golden run of a gate at a level; None if nobody pinned one."""
         pins = [g for g in _all(self._golden, GoldenRun) if (g.gate, g.level) == (gate, level)]
         return pins[-1] if pins else None
-
-
-def baselines(
-    plan: Plan, gate: str, level: Level, attempt_id: str, decisions: DecisionLog, people: PeopleFiles
-) -> dict[str, Baseline]:
-    """Return, for each compared metric, its figures in the last GO runs and in the golden run."""
-    compared = [c for c in plan.criteria if c.kind is Kind.COMPARISON]
-    if not compared:
-        return {}
-    records = [logged.record for logged in decisions.decisions()]
-    last = {
-        r.attempt_id: r for r in records
-        if (r.gate, r.level, r.verdict) == (gate, level, Verdict.GO) and r.attempt_id != attempt_id
-    }
-    newest = list(reversed(last.values()))
-    golden = people.golden(gate, level)
-    return {
-        c.metric: Baseline(
-            values=tuple(figures(r)[c.metric] for r in newest if c.metric in figures(r))[:BASELINE_RUNS],
-            golden=None if golden is None else golden.values.get(c.metric),
-        )
-        for c in compared
-    }
 
 
 def figures(record: DecisionRecord) -> dict[str, Exact]:

@@ -23,7 +23,9 @@ class Baseline(PlanModel):
     """A metric in the last GO runs, newest first, and in the pinned golden run."""
 
     values: tuple[Exact, ...] = ()
+    runs: tuple[str, ...] = ()  # which runs the values are of
     golden: Exact | None = None
+    golden_run: str = ""
 
 
 class GateContext(PlanModel):

@@ -14,10 +14,10 @@ from trading_core.bootstrap import account_name, make_guard
 from trading_core.clock import VirtualClock
 from trading_core.errors import IntegrityError, StorageError
 from trading_core.events import GuardrailTripped, GuardrailWatched
+from trading_core.gate.baselines import baselines
 from trading_core.gate.decide import DecisionRecord, GateInput, gate_name
 from trading_core.gate.evidence import EvidenceRef, Observation
 from trading_core.gate.fold import GuardrailStatus, StageSummary
-from trading_core.gate.people import baselines
 from trading_core.gate.publish import GateFiles, evidence_of, publish
 from trading_core.gate.subject import Subject
 from trading_core.plan import Level, Plan, PlanModel, Stage
@@ -95,7 +95,10 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
         stages=tuple(StageSummary(stage=s.stage, status=s.status, summary=s.summary) for s in stages),
         guardrails=chain.guardrails,
         attempts=files.attempts.prior(context.subject_digest, context.level, attempt_id),
-        baselines=baselines(plan, gate, context.level, attempt_id, files.decisions, files.people),
+        baselines=baselines(
+            plan, gate, context.level, subject, attempt_id,
+            [logged.record for logged in files.decisions.decisions()], files.people,
+        ),
         waivers=files.people.waivers(gate, now_ns),
         used_waivers=files.decisions.used_waivers(except_of=attempt_id),
         approvals=files.people.approvals(gate, now_ns),

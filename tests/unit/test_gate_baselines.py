@@ -1,0 +1,91 @@
+"""Which earlier runs a run is compared with: the last three GO runs of its family, and none of the others."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.unit.gate_fixtures import make_input
+from trading_core.gate.baselines import baselines, earlier_go_runs
+from trading_core.gate.decide import DecisionRecord, decide
+from trading_core.gate.outcomes import Verdict
+from trading_core.gate.people import GoldenRun, PeopleFiles
+from trading_core.plan import Kind, Level
+from trading_core.plan_files import find_plan
+
+STAGE4 = find_plan("stage4")
+METRIC = "latency_vs_baseline"
+FIRST = decide(make_input(STAGE4))
+GATE = FIRST.gate
+
+
+def run(name: str, value: str = "100", **changes: object) -> DecisionRecord:
+    """Return a GO of an attempt of its own with this latency."""
+    criteria = tuple(
+        c.model_copy(update={"estimate": Decimal(value)}) if c.metric == METRIC else c for c in FIRST.criteria
+    )
+    base = {"run_id": name, "attempt_id": name, "verdict": Verdict.GO, "criteria": criteria}
+    return FIRST.model_copy(update=base | changes)
+
+
+def chosen(records: list[DecisionRecord], attempt: str = "me") -> list[str]:
+    return [r.run_id for r in earlier_go_runs(records, GATE, FIRST.level, FIRST.subject, attempt)]
+
+
+def other_subject(**changes: object) -> dict[str, object]:
+    return {"subject": FIRST.subject.model_copy(update=changes)}
+
+
+def test_the_newest_go_runs_come_first() -> None:
+    assert chosen([run("a"), run("b"), run("c"), run("d")]) == ["d", "c", "b", "a"]
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [
+        run("x", verdict=Verdict.NO_GO),
+        run("x", verdict=Verdict.CONDITIONAL),
+        run("x", level=Level.L3),
+        run("x", gate="stage3/go_no_go"),
+        run("x", **other_subject(strategy="another:make")),
+        run("x", **other_subject(venue="live")),
+        run("x", **other_subject(account_fingerprint="somebody else's")),
+        run("x", **other_subject(products=("DOGE-USD",))),
+        run("x", **other_subject(faults="slow")),
+    ],
+    ids=["no-go", "conditional", "level", "gate", "strategy", "venue", "account", "products", "faults"],
+)
+def test_a_run_of_another_kind_is_no_baseline(stranger: DecisionRecord) -> None:
+    assert chosen([run("a"), stranger]) == ["a"]
+
+
+@pytest.mark.parametrize("changes", [{"git_commit": "f" * 40}, {"strategy_params": {"speed": 2}}, {"lock_digest": "0"}])
+def test_a_change_of_the_bot_is_compared_with_what_it_was_before(changes: dict[str, object]) -> None:
+    assert chosen([run("a", **other_subject(**changes))]) == ["a"]
+
+
+def test_a_run_that_was_decided_later_is_no_baseline_when_one_decides_again() -> None:
+    assert chosen([run("a"), run("me"), run("newer")]) == ["a"]
+
+
+def test_of_an_attempt_only_the_latest_decision_counts() -> None:
+    assert chosen([run("a"), run("b"), run("a", verdict=Verdict.NO_GO)]) == ["b"]
+    assert chosen([run("a"), run("b"), run("a")]) == ["a", "b"]
+
+
+def test_three_runs_and_the_golden_one_are_given_with_their_names(tmp_path: Path) -> None:
+    people = PeopleFiles(tmp_path)
+    people.pin_golden(GoldenRun(gate=GATE, level=FIRST.level, run_id="best", values={METRIC: Decimal(90)},
+                                pinned_by="Ada", pinned_ns=1))
+    records = [run(str(n), value=str(100 + n)) for n in range(5)]
+    found = baselines(STAGE4, GATE, FIRST.level, FIRST.subject, "me", records, people)[METRIC]
+    assert (found.runs, found.values) == (("4", "3", "2"), (Decimal(104), Decimal(103), Decimal(102)))
+    assert (found.golden_run, found.golden) == ("best", Decimal(90))
+
+
+def test_without_any_earlier_run_there_is_no_baseline(tmp_path: Path) -> None:
+    found = baselines(STAGE4, GATE, FIRST.level, FIRST.subject, "me", [], PeopleFiles(tmp_path))
+    assert found.keys() == {c.metric for c in STAGE4.criteria if c.kind is Kind.COMPARISON}
+    assert {(b.values, b.golden, b.golden_run) for b in found.values()} == {((), None, "")}
