@@ -273,6 +273,21 @@ class Approvals(PlanModel):
     expires_h: int = 24
 
 
+class ParityMargins(PlanModel):
+    """How far two runs on the same signals may lie apart and still count as the same bot, as absolute differences."""
+
+    unmatched_share: Exact  # of the signals that only one of the two runs had
+    fill_share: Exact  # of the matched signals that traded
+    acceptance_share: Exact
+    latency_p50_ms: Exact
+    latency_p95_ms: Exact
+    first_fill_p50_s: Exact
+    slippage_bps: Exact
+    fee_bps: Exact
+    n_min: int = Field(default=20, gt=0)  # figures on fewer say nothing
+    because: str
+
+
 class Plan(PlanModel):
     """One rung of the ladder."""
 
@@ -298,6 +313,8 @@ class Plan(PlanModel):
     approvals: Approvals = Approvals()
     # How many times the exposure of the rung below this rung may authorise.
     exposure_step_max: Exact = Decimal(5)
+    # Margins of `greenlight parity`; without them two runs cannot be compared.
+    parity: ParityMargins | None = None
     # Fault plan of the local exchange, by name: for a rehearsal that is to fail. Real venues refuse such a plan.
     faults: str = ""
     # Decisions where the specification contradicts itself, each with its reason.

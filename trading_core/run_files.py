@@ -25,6 +25,7 @@ RUN = "run"
 OBSERVATIONS = "observations"
 CHECKS = "checks"
 DECISION = "decision"
+PARITY = "parity"  # written by a person's command: no evidence, hence not in the manifest
 REPORT_JSON = "report"
 REPORT_HTML = "report.html"
 REPORT_MARKDOWN = "report.md"
