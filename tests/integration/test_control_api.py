@@ -10,7 +10,7 @@ import pytest
 
 from tests.control_rig import ENDED, LIVE, ControlRig, control_rig
 from trading_core.control.accounts import account_guard
-from trading_core.control.auth import COOKIE, CSRF_HEADER, FAILURES_MAX, read_token
+from trading_core.control.auth import COOKIE, CSRF_HEADER, read_token
 from trading_core.control.bodies import CONFIRMATION
 from trading_core.control.config import make_settings
 from trading_core.errors import ConfigurationError
@@ -111,8 +111,9 @@ def test_a_token_that_was_replaced_is_refused_at_once(rig: ControlRig) -> None:
 
 
 def test_wrong_tokens_are_slowed_down_and_do_not_lock_the_operator_out(rig: ControlRig) -> None:
-    codes = [rig.ask("GET", "/api/status", token="wrong").status_code for _ in range(FAILURES_MAX + 2)]
-    assert codes == [401] * FAILURES_MAX + [429] * 2
+    limit = rig.settings.wrong_tokens_max
+    codes = [rig.ask("GET", "/api/status", token="wrong").status_code for _ in range(limit + 2)]
+    assert codes == [401] * limit + [429] * 2
     assert rig.ask("GET", "/api/status", token=rig.token).status_code == 200
     assert rig.ask("POST", "/api/reduce-only").status_code == 200
 
@@ -138,7 +139,7 @@ def test_a_replayed_resume_is_answered_and_not_done_again_also_after_a_restart(t
         again = rig.post("/api/resume", key="once", json=RESUME)
         assert (again.json(), again.headers["idempotent-replay"]) == (first.json(), "true")
         other = rig.post("/api/resume", key="once", json={**RESUME, "reason": "another"})
-        assert (other.status_code, rig.state()) == (422, HALTED)
+        assert (other.status_code, rig.state()) == (409, HALTED)
         trail = account_guard(rig.root, LIVE).history()
     with control_rig(tmp_path) as later:
         later.set_state(HALTED)

@@ -17,6 +17,10 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,199}")  # one folder's name, and 
 REHEARSAL = "rehearsal-"  # the account of a rehearsal is its run's own
 
 
+class UnknownAccount(ConfigurationError):
+    """Nothing is known of an account or a run of that name."""
+
+
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """One account that has a trading state or ever had a session. `beat_problem` says why the beat is not known."""
 
@@ -89,7 +93,7 @@ def _only(known: list[Account], name: str, live_account: str) -> Account:
     if found is None and name == live_account:
         return Account(name=name)
     if found is None:
-        raise ConfigurationError(f"account {name!r} is not known: greenlight state list names those that are")
+        raise UnknownAccount(f"account {name!r} is not known: greenlight state list names those that are")
     return found
 
 
@@ -97,4 +101,4 @@ def _of_run(known: list[Account], run: str) -> Account:
     for account in known:
         if account.name == REHEARSAL + run or (account.beat is not None and account.beat.run_id == run):
             return account
-    raise ConfigurationError(f"no account is known for run {run!r}: greenlight state list names the accounts")
+    raise UnknownAccount(f"no account is known for run {run!r}: greenlight state list names the accounts")

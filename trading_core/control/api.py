@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from trading_core.control import actions, bodies
-from trading_core.control.accounts import Account, accounts_meant
+from trading_core.control.accounts import Account, UnknownAccount, accounts_meant
+from trading_core.control.audit import KeyUsed
 from trading_core.control.auth import COOKIE, SESSION_H, Asked, csrf_of
 from trading_core.control.front_door import json_object, refused
 from trading_core.control.jobs import Job, JobStatus
@@ -142,7 +143,7 @@ async def read_body(request: Request, model: type[B]) -> B:
     if raw.strip() and kind != "application/json":
         raise HTTPException(415, "the body is not application/json: send JSON, or no body")
     try:
-        return model.model_validate(json_object(raw))
+        return model.model_validate(json_object(raw), strict=True)
     except ValidationError as e:
         first = e.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
@@ -162,10 +163,19 @@ def error_handlers() -> dict[type[Exception] | int, Handler]:
     async def wrong(_: Request, error: Exception) -> Response:
         return refused(422, str(error))
 
+    async def used(_: Request, error: Exception) -> Response:
+        return refused(409, str(error))
+
+    async def unknown(_: Request, error: Exception) -> Response:
+        return refused(404, str(error))
+
     async def failed(_: Request, error: Exception) -> Response:
         return refused(503, f"{type(error).__name__}: {error}")
 
-    return {HTTPException: http, ConfigurationError: wrong, GreenlightError: failed}
+    return {
+        HTTPException: http, UnknownAccount: unknown, ConfigurationError: wrong, KeyUsed: used,
+        GreenlightError: failed,
+    }
 
 
 async def _lower(request: Request, state: TradingState) -> Response:

@@ -11,12 +11,16 @@ from pathlib import Path
 import msgspec
 
 from trading_core.clock import iso, wall_now_ns
-from trading_core.errors import ConfigurationError, StorageError
+from trading_core.errors import GreenlightError, StorageError
 
 KEYS_MAX = 10_000  # remembered, also after a restart: a replay of a call that is older than these is not told
 KEY = re.compile(r"[A-Za-z0-9_.:-]{1,100}")
 KEY_HEADER = "idempotency-key"
 FILE_NAME = "audit.jsonl"
+
+
+class KeyUsed(GreenlightError):
+    """An idempotency key came again with another question."""
 
 
 class AuditLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,10 +46,10 @@ class Audit:
             self._remember(line)
 
     def first_answer(self, key: str, action: str, body: bytes) -> AuditLine | None:
-        """Return what was answered to this key; raises ConfigurationError if the question was another one."""
+        """Return what was answered to this key; raises KeyUsed if the question was another one."""
         known = self._answers.get(key) if key else None
         if known is not None and known.asked_sha256 != asked_sha256(action, body):
-            raise ConfigurationError(f"idempotency key {key} was used for another call: take a new one")
+            raise KeyUsed(f"idempotency key {key} was used for another call: take a new one")
         return known
 
     def write(self, line: AuditLine) -> None:

@@ -23,7 +23,6 @@ COOKIE = "greenlight_session"
 CSRF_HEADER = "x-greenlight-csrf"
 SESSION_H = 12  # a working day; then the browser signs in again
 SESSIONS_MAX = 200  # a hundred dashboards, and as many that forgot to sign out
-FAILURES_MAX = 10  # wrong tokens from one address in a minute; after that they are answered 429
 FAILURES_WITHIN_S = 60
 ADDRESSES_MAX = 1_000  # whose failures are remembered
 # What only a browser, or a proxy between us and somebody else, sends.
@@ -95,7 +94,7 @@ class Auth:
         failures = self._failures.get(_address(request), deque())
         while failures and failures[0] < self._clock.stopwatch_ns() - FAILURES_WITHIN_S * NS:
             failures.popleft()
-        return len(failures) > FAILURES_MAX
+        return len(failures) > self._settings.wrong_tokens_max
 
     def _by_token(self, request: Request, given: str) -> Asked:
         scheme, _, token = given.partition(" ")
@@ -138,7 +137,7 @@ class Auth:
     def _fail(self, request: Request) -> None:
         while len(self._failures) >= ADDRESSES_MAX:
             del self._failures[next(iter(self._failures))]
-        failures = self._failures.setdefault(_address(request), deque(maxlen=FAILURES_MAX + 1))
+        failures = self._failures.setdefault(_address(request), deque(maxlen=self._settings.wrong_tokens_max + 1))
         failures.append(self._clock.stopwatch_ns())
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic.config import JsonDict
 
 from trading_core.control.actions import Done
 from trading_core.plan import PlanModel
@@ -15,12 +16,24 @@ Name = Annotated[str, StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9_-]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
 
 
+_NAMED: JsonDict = {"type": "string", "minLength": 1}
+NOT_BOTH: JsonDict = {"not": {"properties": {"account": _NAMED, "run": _NAMED}, "required": ["account", "run"]}}
+
+
 class Lower(PlanModel):
     """Which accounts; neither named means every account with a session, and the configured live one."""
+
+    model_config = ConfigDict(json_schema_extra=NOT_BOTH)
 
     account: Name = ""
     run: Name = ""
     reason: Words = "asked over the control API"
+
+    @model_validator(mode="after")
+    def _one_name(self) -> Self:
+        if self.account and self.run:
+            raise ValueError("account and run are both given: name one of them")
+        return self
 
 
 class CloseAll(Lower):

@@ -28,6 +28,7 @@ class ControlSettings(PlanModel):
     tls_key: Path | None = None
     names: tuple[str, ...] = ()  # further names that a request's Host header may have
     patience_s: float = Field(default=5.0, gt=0)  # for a client to send its head, and then its body
+    wrong_tokens_max: int = Field(default=10, ge=1)  # of one address in a minute; after that they are answered 429
     shutdown_within_s: int = Field(default=2, ge=0)
 
     @model_validator(mode="after")

@@ -14,10 +14,12 @@ REFS = "#/components/schemas/{model}"
 # What any call may be answered with, besides its own answers.
 REFUSALS = {
     "401": "the token is missing or wrong",
+    "404": "nothing is known of that account, run or job",
     "408": "the body took too long",
+    "409": "the idempotency key was used for another call",
     "413": "the body is too long",
     "421": "the Host header names no host of this server",
-    "422": "the body or a header is not of this form, or the account is not known",
+    "422": "the body or a header is not of this form",
     "429": "too many wrong tokens",
     "503": "a file cannot be read or written; or too many connections",
 }
@@ -73,7 +75,7 @@ def _close_all() -> dict[str, Any]:
 
 
 def _close_all_job() -> dict[str, Any]:
-    call = _call("closeAllJob", "How far a ladder has come", {"200": JobStatus, "404": bodies.Refused}, TOKEN)
+    call = _call("closeAllJob", "How far a ladder has come", {"200": JobStatus}, TOKEN)
     return {**call, "parameters": [JOB_PARAMETER]}
 
 

@@ -60,12 +60,12 @@ def require_lowering(request: Request) -> Asked:
 
 def idempotency_key(request: Request, *, is_needed: bool) -> str:
     """Return the call's key, empty if it has none; raises 422 for one that is missing or malformed."""
-    key = request.headers.get(KEY_HEADER, "")
-    if not key and is_needed:
+    key = request.headers.get(KEY_HEADER)
+    if key is None and is_needed:
         raise HTTPException(422, "the Idempotency-Key header is missing: a repeated call must not be done twice")
-    if key and not KEY.fullmatch(key):
+    if key is not None and not KEY.fullmatch(key):
         raise HTTPException(422, "the Idempotency-Key is not 1 to 100 letters, digits and . _ : -")
-    return key
+    return key or ""
 
 
 def _unknown(asked: Asked) -> HTTPException:
