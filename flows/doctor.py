@@ -59,7 +59,8 @@ def _python() -> Found:
 def _versions() -> list[Found]:
     if not LOCK_FILE.exists():
         return [Found("versions", Health.WARNING, "no constraints.txt", "work in a checkout to compare with the lock")]
-    locked = dict(line.split("==") for line in LOCK_FILE.read_text("utf-8").split())
+    pairs = (line.split("==") for line in LOCK_FILE.read_text("utf-8").split())
+    locked = {name.lower().replace("_", "-"): pinned for name, pinned in pairs}
     wrong = {name: words for name in LOCKED if (words := _differs(name, locked.get(name, "")))}
     if not wrong:
         return [Found("versions", Health.WELL, f"{len(LOCKED)} packages as locked")]

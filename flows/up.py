@@ -16,6 +16,7 @@ from types import FrameType
 import requests
 
 from flows.up_files import Started, Up, auth_string, forget_up, running_up, started, write_up
+from flows.up_runs import settle_runs
 from trading_core.clock import NS, SystemClock, pause
 from trading_core.errors import ConfigurationError, GreenlightError
 from trading_core.settings import Settings
@@ -29,6 +30,10 @@ WORKER_WITHIN_S = 300.0
 OTHERS_WITHIN_S = 20.0
 PYTHON = (sys.executable, "-m")
 LOGS = "logs"
+STOPPED = {
+    "type": "CANCELLED", "name": "Stopped", "message": "greenlight up was stopped: the run ended reduce-only and flat",
+}
+LEFT = {"type": "CRASHED", "name": "Crashed", "message": "its worker is gone: see the account's trading state"}
 
 
 class NotUp(GreenlightError):
@@ -54,6 +59,7 @@ class Supervisor:
     say: Callable[[str], None]
     _running: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
     _is_asked_to_stop: bool = False
+    _server: tuple[str, str] | None = None  # address and password, once it answers
 
     def run(self) -> None:
         """Start, tell, wait for a signal or the end of a part, and stop. Raises NotUp if a part failed."""
@@ -79,6 +85,9 @@ class Supervisor:
         self._start("server", (*PYTHON, "prefect", "server", "start", "--host", HOST, "--port", str(port)), environ)
         self._write(api_url, dashboard_url)
         self._wait_for("server", lambda: answers(f"{api_url}/health", environ))
+        self._server = api_url, environ["PREFECT_API_AUTH_STRING"]
+        # What a killed `up` left: no worker of this machine runs it any more.
+        settle_runs(*self._server, POOL, LEFT)
         self._once("deployments", (*PYTHON, "deployments.deploy"), environ)
         worker = (*PYTHON, "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", _worker_name())
         self._start("worker", worker, environ)
@@ -195,8 +204,11 @@ class Supervisor:
             process.wait(within_s)
         except subprocess.TimeoutExpired:
             self.say(f"{name} did not end within {within_s:g} s and is killed")
-        for left in wait_for_end(below, within_s):
-            self.say(f"{left.name} (process {left.pid}) still runs after {within_s:g} s: look at the venue")
+        left = wait_for_end(below, within_s)
+        for one in left:
+            self.say(f"{one.name} (process {one.pid}) still runs after {within_s:g} s: look at the venue")
+        if name == "worker" and not left and self._server is not None:
+            settle_runs(*self._server, POOL, STOPPED)
         end_group(process)
 
 
