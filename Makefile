@@ -21,11 +21,11 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT := false
 
 .DEFAULT_GOAL := help
-.PHONY: help rollout simulate test soak check bench up lock clean
+.PHONY: help rollout simulate test soak seed-faults check bench up lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=…] [SPEED=10] [DAY=typical] [SEED=1]"
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' Makefile
 
 rollout: $(VENV)/.installed ## set everything up, then rehearse phase2 on the local exchange over real sockets
 	$(GREENLIGHT) run phase2 --venue local --speed $(SPEED) --day $(DAY) --seed $(SEED)
@@ -38,6 +38,9 @@ test: $(VENV)/.installed-dev ## set everything up, then run the tests (PYTEST_AR
 
 soak: $(VENV)/.installed-dev ## the long tests: whole days, hundreds of seeds, kills (many minutes)
 	$(BIN)/python -m pytest -m soak --override-ini timeout=3600 $(PYTEST_ARGS)
+
+seed-faults: $(VENV)/.installed-dev ## take away each rule that guards money, one at a time: a test must notice (many minutes)
+	$(BIN)/python -m tests.seeding
 
 check: $(VENV)/.installed-dev ## lint, types and the directions of imports
 	$(BIN)/ruff check .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.benchmarks import core, replay, submit
+from tests.benchmarks import core, decision, replay, submit
 from tests.benchmarks.measure import show
 
 
@@ -13,6 +13,7 @@ def main() -> None:
     """Print one table for each part; the day of Stage 3 comes last and takes a minute."""
     show("trading core", core.cases())
     show("replay in process", replay.cases())
+    decision.main()
     submit.main()
     # In a process of its own: its peak memory would otherwise be that of everything before it.
     subprocess.run([sys.executable, "-m", "tests.benchmarks.day"], check=True)

@@ -26,11 +26,15 @@ from trading_core.sizing import Depth, SizingMode, size_order
 from trading_core.storage.event_store import EventStore
 from trading_core.strategies.post_only_pulse import PostOnlyPulse
 
-PRODUCT = Product(
-    product_id="BTC-USD", product_type=ProductType.SPOT, base_currency="BTC", quote_currency="USD",
-    base_increment=Decimal("0.00000001"), price_increment=Decimal("0.01"), base_min_size=Decimal("0.00000001"),
-    base_max_size=Decimal(3400), quote_min_size=Decimal(1),
+PRODUCTS = tuple(
+    Product(
+        product_id=f"{coin}-USD", product_type=ProductType.SPOT, base_currency=coin, quote_currency="USD",
+        base_increment=Decimal("0.00000001"), price_increment=Decimal("0.01"), base_min_size=Decimal("0.00000001"),
+        base_max_size=Decimal(3400), quote_min_size=Decimal(1),
+    )
+    for coin in ("BTC", "ETH", "SOL", "XRP")
 )
+PRODUCT = PRODUCTS[0]
 # A frame as it arrives: six level changes around the touch of a book of 200 levels on each side.
 SNAPSHOT = BookChanged(
     ts_ns=0, product_id="BTC-USD", is_snapshot=True,
@@ -46,8 +50,9 @@ CHANGES = tuple(
     for n in range(1_000)
 )
 LEVELS = sum(len(change.bids) + len(change.asks) for change in CHANGES)
+# The same changes for each of the four symbols in turn, as one connection carries them.
 FRAMES = tuple(
-    envelope("l2_data", "2025-05-28T10:00:00Z", n, level2("update", PRODUCT, change), has_client_id=False)
+    envelope("l2_data", "2025-05-28T10:00:00Z", n, level2("update", PRODUCTS[n % 4], change), has_client_id=False)
     for n, change in enumerate(CHANGES)
 )
 DEPTH = Depth(Decimal(50_000), Decimal(200_000))
@@ -65,13 +70,15 @@ def apply_changes() -> None:
 
 
 def decode_and_apply() -> None:
-    """Decode a thousand level2 frames and apply them."""
-    book, reader = OrderBook(PRODUCT), FrameReader([PRODUCT], lambda: 1)
-    book.apply(SNAPSHOT)
+    """Decode a thousand level2 frames of four symbols and apply them."""
+    reader = FrameReader(PRODUCTS, lambda: 1)
+    books = {product.product_id: OrderBook(product) for product in PRODUCTS}
+    for book in books.values():
+        book.apply(SNAPSHOT)
     for frame in FRAMES:
         for event in reader.events_of(decode_frame(frame)):
             assert isinstance(event, BookChanged)
-            book.apply(event)
+            books[event.product_id].apply(event)
 
 
 def read_depth() -> None:
@@ -127,10 +134,14 @@ class Recorded:
 
     def process(self) -> None:
         """Run every input through an engine."""
-        desk = Desk(self._rig.plan, self._rig.products, "sim")
-        engine = Engine(desk, self._script(desk))
+        engine = self.engine()
         for event in self.inputs:
             engine.process(event)
+
+    def engine(self) -> Engine:
+        """Return a fresh engine for the inputs."""
+        desk = Desk(self._rig.plan, self._rig.products, "sim")
+        return Engine(desk, self._script(desk))
 
     def _script(self, desk: Desk) -> Script:
         entry: Entry = self._rig.plan.entry
@@ -143,7 +154,7 @@ def cases() -> list[Case]:
     return [
         Case("book change applied, 6 levels", apply_changes, len(CHANGES)),
         Case("book level set", apply_changes, LEVELS),
-        Case("level2 frame decoded and applied", decode_and_apply, len(FRAMES)),
+        Case("level2 frame decoded and applied, four symbols", decode_and_apply, len(FRAMES)),
         Case("spread and depth read", read_depth, 100),
         Case("order sized", size_orders, 1_000),
         Case("event encoded and decoded", encode_events, len(CHANGES)),

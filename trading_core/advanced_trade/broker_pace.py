@@ -107,9 +107,8 @@ class PacedTransport:
         return budget
 
     def _wait_for(self, budget: list[tuple[Bucket, int]], asked: str) -> None:
-        now_ns = self._clock.now_ns()
         ready_ns = max(bucket.ready_ns(keep) for bucket, keep in budget)
-        if (wait_s := (ready_ns - now_ns) / NS) > WAIT_MAX_S:
+        if (wait_s := (ready_ns - self._clock.now_ns()) / NS) > WAIT_MAX_S:
             raise RateLimited(
                 f"{asked} was not sent: the rate budget is free again in {wait_s:.1f} s (limit {WAIT_MAX_S:.0f} s), "
                 "ask again then", wait_s,

@@ -42,7 +42,7 @@ class SigningClient(RESTClient):  # type: ignore[misc]  # the SDK has no types
         super().__init__(api_key=key_name, api_secret="", base_url=host, timeout=TIMEOUT_S)
         self._signer = signer
         self.session.adapters.clear()  # the SDK's own session reaches nobody
-        self._connections = RestConnections(host, is_tls=is_tls)
+        self.connections = RestConnections(host, is_tls=is_tls)
         self._head = (
             f"HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {USER_AGENT}\r\nAccept: application/json\r\n"
             "Accept-Encoding: identity\r\nContent-Type: application/json\r\n"
@@ -61,7 +61,7 @@ class SigningClient(RESTClient):  # type: ignore[misc]  # the SDK has no types
         """Send one request, once, and return the answer's members; raises a VenueError for everything else."""
         asked = f"{http_method} {url_path}"
         try:
-            answer = self._connections.send(
+            answer = self.connections.send(
                 http_method, self._encoded(http_method, url_path, params, headers, data), self.timeout
             )
             if not 200 <= answer.status < 300:
@@ -75,7 +75,7 @@ class SigningClient(RESTClient):  # type: ignore[misc]  # the SDK has no types
 
     def close(self) -> None:
         """Close the connections. May be called twice."""
-        self._connections.close()
+        self.connections.close()
 
     def _encoded(
         self, method: str, path: str, params: dict[str, Any] | None, headers: dict[str, str],
