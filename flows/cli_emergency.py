@@ -10,11 +10,16 @@ from typing import Annotated
 
 import typer
 
-from trading_core.clock import NS, SystemClock
+from trading_core.bootstrap import account_name
+from trading_core.clock import NS, SystemClock, wall_now_ns
 from trading_core.control import actions
 from trading_core.control.accounts import Account, accounts_meant
+from trading_core.control.drill import run_drill
 from trading_core.control.status import AccountStatus, control_status
 from trading_core.control.takeover import Takeover, take_over
+from trading_core.plan_files import find_plan
+from trading_core.prepare import prepare_run
+from trading_core.run import VenueName
 from trading_core.settings import load_settings
 from trading_core.trading_state import TradingState
 
@@ -78,6 +83,30 @@ def status() -> None:
         typer.echo(f"  {_session_words(one)}")
     if not found.accounts:
         typer.echo("no account has a trading state or a session yet")
+
+
+@app.command()
+def drill(
+    plan: Annotated[str, typer.Argument(help="The rung whose rehearsal is stopped.")] = "phase2",
+    speed: Annotated[float, typer.Option(help="How many times faster than the clock.")] = 10.0,
+    day: Annotated[str, typer.Option(help="Recorded day: calm, typical or volatile.")] = "volatile",
+    seed: Annotated[int, typer.Option(help="Seed of the rehearsal.")] = 1,
+) -> None:
+    """Rehearse each rung at our own exchange: entry refused, exit accepted, time to reduce-only and to flat."""
+    settings = load_settings(os.environ)
+    context = prepare_run(
+        plan=find_plan(plan), venue=VenueName.LOCAL, day=day, seed=seed, speed=speed, faults="",
+        run_id=f"drill-{plan}-{wall_now_ns() // NS}", artifacts_root=settings.artifacts_root,
+        event_store_root=settings.event_store_root,
+    )
+    done = run_drill(context, _sayer(_stopwatch.stopwatch_ns(), account_name(context)))
+    path = context.run_dir / "drill.json"
+    path.write_text(done.model_dump_json(indent=2) + "\n", "utf-8")
+    for step in done.steps:
+        after = "" if step.seconds is None else f" after {step.seconds} s"
+        typer.echo(f"{'shown    ' if step.is_shown else 'NOT SHOWN'} {step.name}{after}: {step.detail}")
+    typer.echo(f"measured: {path}")
+    raise typer.Exit(0 if done.is_shown else NOT_DONE)
 
 
 def _lower(account: str, run: str, state: TradingState, reason: str) -> None:
