@@ -22,7 +22,7 @@ from trading_core.commands import (
     SubmitOrder,
     TightenState,
 )
-from trading_core.emergency import FlatReport, flatten
+from trading_core.emergency import FlatReport, LadderLimits, flatten
 from trading_core.engine import Engine
 from trading_core.errors import OutcomeUnknown, VenueError, VenueUnavailable
 from trading_core.lifeline import Lifeline
@@ -210,6 +210,7 @@ class Session:
         self.flat = report = flatten(
             self._broker, self._clock, ours, desk.opening_positions,
             collar_bps=desk.plan.risk.price_collar_bps, order_prefix=desk.order_prefix,
+            limits=LadderLimits(market_after_rounds=desk.plan.rollback.market_after_rounds),
         )
         event = flat_at_end(report, self._clock.now_ns())
         self._log.append(event, kind="input", durable=True)
