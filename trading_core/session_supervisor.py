@@ -14,7 +14,7 @@ from pathlib import Path
 
 from trading_core.bootstrap import account_name, connect, make_guard
 from trading_core.clock import SystemClock
-from trading_core.emergency import FlatReport, flatten
+from trading_core.emergency import FlatReport, LadderLimits, flatten
 from trading_core.engine import Engine
 from trading_core.errors import GreenlightError, StorageError
 from trading_core.events import SessionStarted
@@ -110,6 +110,7 @@ def rescue(context: RunContext, endpoint: Endpoint, cause: str) -> StageResult:
         report = flatten(
             connection.require_broker(), connection.clock, desk_products, opening,
             collar_bps=context.plan.risk.price_collar_bps, order_prefix=context.order_prefix,
+            limits=LadderLimits(market_after_rounds=context.plan.rollback.market_after_rounds),
         )
         now_ns = connection.clock.now_ns()
         ended = stage.made_check("session", False, cause, "the session runs to its end", "find what killed it")
