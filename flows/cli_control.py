@@ -10,6 +10,7 @@ import typer
 
 from trading_core.control.app import make_app
 from trading_core.control.config import PORT, make_settings
+from trading_core.control.pages import dashboard_routes
 from trading_core.control.server import serve as serve_app
 from trading_core.settings import load_settings
 from trading_core.watchdog import watch
@@ -42,7 +43,7 @@ def serve(
         typer.echo(f"control server: {url}")
         typer.echo(f"token file: {settings.token_path} (for its owner only)")
 
-    serve_app(make_app(settings), settings, say)
+    serve_app(make_app(settings, dashboard_routes(settings)), settings, say)
 
 
 def watchdog() -> None:
