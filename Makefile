@@ -14,6 +14,8 @@ ALSO_LOCKED := async-timeout whenever
 SPEED ?= 10
 DAY ?= typical
 SEED ?= 1
+SEEDS ?= 50
+FROM ?= 1
 PYTEST_ARGS ?=
 
 export DO_NOT_TRACK := 1
@@ -21,7 +23,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT := false
 
 .DEFAULT_GOAL := help
-.PHONY: help rollout simulate test soak seed-faults check bench up lock clean
+.PHONY: help rollout simulate rehearse test soak seed-faults check bench up lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=…] [SPEED=10] [DAY=typical] [SEED=1]"
@@ -30,7 +32,10 @@ help: ## print this list
 rollout: $(VENV)/.installed ## set everything up, then rehearse phase2 on the local exchange over real sockets
 	$(GREENLIGHT) run phase2 --venue local --speed $(SPEED) --day $(DAY) --seed $(SEED)
 
-simulate: $(VENV)/.installed ## the same in process, on a virtual clock: seconds instead of minutes
+simulate: $(VENV)/.installed-dev ## whole sessions with random faults and kills: SEEDS=50, FROM=1 (a failing seed is printed)
+	$(BIN)/python -m tests.chaos.simulate --seeds $(SEEDS) --from $(FROM)
+
+rehearse: $(VENV)/.installed ## rollout in process, on a virtual clock: seconds instead of minutes
 	$(GREENLIGHT) run phase2 --venue simulated --day $(DAY) --seed $(SEED)
 
 test: $(VENV)/.installed-dev ## set everything up, then run the tests (PYTEST_ARGS=… for a part of them)

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from trading_core.bootstrap import account_fingerprint, make_guard, simulated_start_ns
+from trading_core.canonical import canonical_json
 from trading_core.clock import SystemClock, VirtualClock
 from trading_core.errors import ConfigurationError
 from trading_core.gate.ladder import may_start, restricted
@@ -40,6 +41,8 @@ def prepare_run(
     faults = _faults_of(plan, faults, venue)
     if venue.level is Level.L3:
         plan = _inside_restriction(plan, venue, event_store_root)
+    # The plan as its file in the run directory has it, to the last zero of a number: a replay must not differ by that.
+    plan = Plan.model_validate_json(canonical_json(plan))
     subject = make_subject(plan, venue, faults)
     context = RunContext(
         run_id=run_id,
@@ -62,6 +65,8 @@ def prepare_run(
     if venue.level is Level.L0:
         # The account of a rehearsal is made for it: the operator who starts the run sets it active. Nobody else's is.
         guard = make_guard(context, VirtualClock(start_ns))
+        if not guard.is_first_start:
+            return context  # the same run once more: a restart loosens nothing
         guard.loosen(TradingState.ACTIVE, reason="rehearsal started", operator="operator of this rehearsal")
     return context
 

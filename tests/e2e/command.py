@@ -137,11 +137,12 @@ def is_running(pid: int) -> bool:
     return status != "Z"
 
 
-def children(pid: int) -> list[int]:
-    """Return the living children of a process."""
+def children(pid: int, module: str) -> list[int]:
+    """Return the living children of a process that run the module."""
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and _parent(entry) == pid and is_running(int(entry.name)):
+        is_child = entry.name.isdigit() and _parent(entry) == pid and is_running(int(entry.name))
+        if is_child and module.encode() in (entry / "cmdline").read_bytes().split(b"\0"):
             found.append(int(entry.name))
     return found
 

@@ -52,7 +52,7 @@ def start_and_trade(home: Home) -> tuple[subprocess.Popen[str], int]:
     has_begun = wait_for(lambda: run.poll() is not None or len(stored(home, OrderAccepted)) >= ORDERS_FIRST)
     assert has_begun
     assert run.poll() is None, finish(run)
-    (exchange,) = children(run.pid)
+    (exchange,) = children(run.pid, "trading_core.advanced_trade.server")
     return run, exchange
 
 
