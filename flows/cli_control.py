@@ -48,4 +48,4 @@ def serve(
 
 def watchdog() -> None:
     """Watch every session until Ctrl+C: one that goes silent, or ended not flat, is closed at the venue."""
-    watch(load_settings(os.environ).event_store_root, lambda sentence: typer.echo(f"watchdog: {sentence}"))
+    watch(load_settings(os.environ), typer.echo)

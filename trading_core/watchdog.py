@@ -12,11 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from trading_core.clock import wall_now_ns
+from trading_core.alert_desk import Message, Sink
+from trading_core.alert_sinks import LogSink, apprise_sinks
+from trading_core.alerts import Severity
+from trading_core.clock import NS, wall_now_ns
 from trading_core.control.accounts import Account, account_guard, list_accounts
 from trading_core.control.takeover import Takeover, take_over
 from trading_core.errors import ConfigurationError, GreenlightError
-from trading_core.settings import load_settings
+from trading_core.settings import Settings, load_settings
 from trading_core.trading_state import TradingState
 
 ACTOR = "watchdog"
@@ -37,11 +40,16 @@ class Handled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watchdog:
-    """Looks at every beat, again and again. `alert` hears what a person must know, at once."""
+    """Looks at every beat, again and again. `alert` hears what a person must know, at once, `say` how it goes on."""
 
-    def __init__(self, root: Path, alert: Callable[[str], None]) -> None:
+    def __init__(
+        self, root: Path, alert: Callable[[str], None], say: Callable[[str], None],
+        now_ns: Callable[[], int] = wall_now_ns,
+    ) -> None:
         self._root = root
+        self._now_ns = now_ns
         self._alert = alert
+        self._say = say
         self._unreadable: dict[str, int] = {}
         self._running: set[str] = set()
         self._lock = threading.Lock()
@@ -49,11 +57,11 @@ class Watchdog:
 
     def look(self) -> None:
         """Start what has to be started; does not wait for it. Raises nothing that it foresees."""
-        now_ns = wall_now_ns()
+        now_ns = self._now_ns()
         try:
             accounts = list_accounts(self._root)
         except OSError as e:
-            self._alert(f"CRITICAL the accounts of {self._root} cannot be listed ({e}): no session is watched")
+            self._alert(f"the accounts of {self._root} cannot be listed ({e}): no session is watched")
             return
         for account in accounts:
             self._look_at(account, now_ns)
@@ -79,7 +87,7 @@ class Watchdog:
                 if account.name in self._running:
                     return
                 self._running.add(account.name)
-            self._alert(f"CRITICAL account {account.name}: {why}; taking over")
+            self._alert(f"account {account.name}: {why}; taking over")
             self._pool.submit(self._take_over, account, why)
 
     def _note_unreadable(self, account: Account) -> None:
@@ -90,14 +98,15 @@ class Watchdog:
             return  # it was just being replaced, or the account is halted already
         guard = account_guard(self._root, account.name)
         guard.tighten(TradingState.HALTED, reason=account.beat_problem[:300], actor=ACTOR)
-        self._alert(f"CRITICAL account {account.name} is HALTED: {account.beat_problem}; look at the venue by hand")
+        self._alert(f"account {account.name} is HALTED: {account.beat_problem}; look at the venue by hand")
 
     def _take_over(self, account: Account, why: str) -> None:
         try:
-            taken = take_over(self._root, account, reason=why, actor=ACTOR, say=self._alert)
+            taken = take_over(self._root, account, reason=why, actor=ACTOR, say=self._say)
             self._handled(account, taken)
+            self._alert(f"account {account.name} was taken over: {taken.sentence}; trading state {taken.state}")
         except Exception as e:  # the watchdog outlives whatever one account throws at it; it tries again
-            self._alert(f"CRITICAL account {account.name}: taking over failed ({type(e).__name__}: {e})")
+            self._alert(f"account {account.name}: taking over failed ({type(e).__name__}: {e})")
         finally:
             with self._lock:
                 self._running.discard(account.name)
@@ -110,14 +119,14 @@ class Watchdog:
             return False
         if beat is None or (handled.run_id, handled.started_ns) != (beat.run_id, beat.started_ns):
             return False
-        return handled.is_flat or now_ns - handled.at_ns < TRY_AGAIN_S * 1_000_000_000
+        return handled.is_flat or now_ns - handled.at_ns < TRY_AGAIN_S * NS
 
     def _handled(self, account: Account, taken: Takeover) -> None:
         beat = account.beat
         if beat is None:
             return
         handled = Handled(
-            run_id=beat.run_id, started_ns=beat.started_ns, is_flat=taken.is_flat, at_ns=wall_now_ns()
+            run_id=beat.run_id, started_ns=beat.started_ns, is_flat=taken.is_flat, at_ns=self._now_ns()
         )
         path = self._handled_path(account.name)
         beside = path.with_name(f"{HANDLED_FILE}.{os.getpid()}")
@@ -125,7 +134,7 @@ class Watchdog:
             beside.write_bytes(msgspec.json.encode(handled))
             beside.replace(path)
         except OSError as e:
-            self._alert(f"ERROR {path} cannot be written ({e.strerror}): the takeover may be done again")
+            self._alert(f"{path} cannot be written ({e.strerror}): the takeover may be done again")
 
     def _handled_path(self, name: str) -> Path:
         return self._root / "accounts" / name / HANDLED_FILE
@@ -147,21 +156,50 @@ def why_to_take_over(account: Account, now_ns: int) -> str:
 def main() -> int:
     """Watch until SIGTERM or SIGINT; returns the exit code."""
     try:
-        root = load_settings(os.environ).event_store_root
+        settings = load_settings(os.environ)
+        watch(settings, print_line)
     except ConfigurationError as e:
         sys.stderr.write(f"watchdog: {e}\n")
         return 2
-    watch(root, lambda sentence: print_line(f"watchdog: {sentence}"))
     return 0
 
 
-def watch(root: Path, alert: Callable[[str], None]) -> None:
-    """Watch the sessions of an event store until SIGTERM or SIGINT."""
+def watch(settings: Settings, say: Callable[[str], None]) -> None:
+    """Watch the sessions of an event store until SIGTERM or SIGINT. Raises ConfigurationError before it begins."""
     is_over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: is_over.set())
-    alert(f"watching {root} every {LOOK_EVERY_S:.0f} s")
-    Watchdog(root, alert).run(is_over)
+    people = People(settings, say)
+    say(f"watchdog: watching {settings.event_store_root} every {LOOK_EVERY_S:.0f} s")
+    Watchdog(settings.event_store_root, people.alert, lambda words: say(f"watchdog: {words}")).run(is_over)
+    people.close()
+
+
+class People:
+    """Tells people, in the background: an address that does not answer must not hold up the watchdog."""
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        urls = settings.alert_urls.get_secret_value().split() if settings.alert_urls else []
+        self._sinks: list[Sink] = [LogSink(), *apprise_sinks(tuple(urls))]
+        self._say = say
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="alerts")
+
+    def alert(self, sentence: str) -> None:
+        """Say it here at once, and send it."""
+        self._say(f"watchdog: CRITICAL {sentence}")
+        message = Message("raised", Severity.CRITICAL, "CRITICAL watchdog", sentence, run_id="", name=ACTOR)
+        self._pool.submit(self._send, message)
+
+    def close(self) -> None:
+        """Wait until everything was sent, or could not be."""
+        self._pool.shutdown(wait=True)
+
+    def _send(self, message: Message) -> None:
+        for sink in self._sinks:
+            try:
+                sink.send(message)
+            except GreenlightError as e:
+                self._say(f"watchdog: {sink.name}: {e}")
 
 
 def print_line(text: str) -> None:
@@ -171,8 +209,4 @@ def print_line(text: str) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except GreenlightError as e:
-        sys.stderr.write(f"watchdog: {e}\n")
-        sys.exit(1)
+    sys.exit(main())

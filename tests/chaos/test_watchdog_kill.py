@@ -98,7 +98,7 @@ def kill_and_watch(folder: Path, seed: int, *, wants_position: bool) -> tuple[Ta
         wait_for(is_exposed, "the session trades")
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        watchdog = Watchdog(root, heard.append)
+        watchdog = Watchdog(root, heard.append, heard.append)
 
         def is_done() -> bool:
             watchdog.look()
