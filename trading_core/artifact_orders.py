@@ -168,7 +168,7 @@ class Trace(PlanModel):
     stop_price: Money | None
     cancel_after_s: int | None
     status: OrderStatus
-    retries: Count  # asks after a lost answer, and cancels asked again
+    retries: Count  # lost answers, cancels asked again, and requests about it that were sent again
     signal: SignalStep | None
     filter: FilterStep | None = None
     sizing: SizingStep | None = None

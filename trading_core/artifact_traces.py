@@ -41,6 +41,7 @@ class _Draft:
     reports: list[ReportStep] = field(default_factory=list)
     fills: list[FillStep] = field(default_factory=list)
     cancels: list[CancelStep] = field(default_factory=list)
+    repeats: int = 0  # requests about it that were sent again
     trace: Trace | None = None  # as it was made last; None after every change
 
 
@@ -93,6 +94,8 @@ class TraceBuilder:
                 self._ownerless.append((seq, event.fill))
             case ev.CancelRequested() | ev.CancelAnswered():
                 self._on_cancel(seq, event)
+            case ev.RequestRepeated():
+                self._on_repeated(event)
             case _:
                 pass
 
@@ -201,6 +204,12 @@ class TraceBuilder:
                 update={"answer_seq": seq, "is_accepted": event.is_accepted, "reason": event.reason}
             )
 
+    def _on_repeated(self, event: ev.RequestRepeated) -> None:
+        draft = self._by_client_id.get(event.client_order_id) or self._by_order_id.get(event.order_id)
+        if draft is not None:
+            draft.repeats += event.times
+            draft.trace = None
+
     def _know(self, draft: _Draft, order_id: str) -> None:
         if order_id:
             draft.order_id = order_id
@@ -243,7 +252,7 @@ def _made(draft: _Draft) -> Trace:
         time_in_force=intent.time_in_force, post_only=intent.post_only, reduce_only=intent.reduce_only,
         size=intent.size, limit_price=intent.limit_price, stop_price=intent.stop_price,
         cancel_after_s=intent.cancel_after_s, status=_status(draft),
-        retries=lost + max(0, len(draft.cancels) - 1), signal=draft.signal, sizing=draft.sizing,
+        retries=lost + max(0, len(draft.cancels) - 1) + draft.repeats, signal=draft.signal, sizing=draft.sizing,
         denial=draft.denial, submit=draft.submit, answers=tuple(draft.answers), reports=tuple(draft.reports),
         fills=tuple(draft.fills), cancels=tuple(draft.cancels), filter=draft.filter, guards=draft.guards,
     )

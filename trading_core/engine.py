@@ -81,7 +81,7 @@ class Engine:
                 self.desk.book_changed(event)
             case ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved():
                 pass
-            case ev.TailRepaired() | ev.SessionStarted():
+            case ev.TailRepaired() | ev.SessionStarted() | ev.RequestRepeated():
                 pass
             case ev.ClockTicked():
                 self._tick()

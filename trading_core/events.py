@@ -28,6 +28,7 @@ from trading_core.events_market import Levels as Levels
 from trading_core.events_market import StreamChanged as StreamChanged
 from trading_core.events_market import StreamState as StreamState
 from trading_core.events_market import TradePrinted as TradePrinted
+from trading_core.events_session import RequestRepeated as RequestRepeated
 from trading_core.events_session import SessionReconciled as SessionReconciled
 from trading_core.events_session import SessionResumed as SessionResumed
 from trading_core.events_session import SessionStarted as SessionStarted
@@ -269,7 +270,7 @@ AnyEvent: TypeAlias = (
     | SymbolTightened | MarginWindowAnnounced | FundingAccrued | FundingSkipped
     | CancelRequested | SnapshotTaken | GuardrailTripped | GuardrailWatched | AlertRaised | AlertCleared
     | CheckpointReached | FiguresTaken | StepEnded
-    | SessionStarted | SessionResumed | SessionReconciled | StrayOrderFound
+    | SessionStarted | SessionResumed | SessionReconciled | StrayOrderFound | RequestRepeated
 )
 Tick: TypeAlias = BookChanged | TradePrinted | HeartbeatReceived  # kept in packed blocks, not row by row
 TICKS = (BookChanged, TradePrinted, HeartbeatReceived)  # for isinstance: a union would be built at each call

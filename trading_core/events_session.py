@@ -33,6 +33,18 @@ class StrayOrderFound(Event, frozen=True, kw_only=True, tag=True):
     order: VenueOrder
 
 
+class RequestRepeated(Event, frozen=True, kw_only=True, tag=True):
+    """A request about one order was sent again so many times, for no answer came or its token was refused.
+
+    `request` is the command's name; a create is only ever repeated after a refused token.
+    """
+
+    request: str
+    times: int
+    client_order_id: str = ""
+    order_id: str = ""
+
+
 class SessionReconciled(Event, frozen=True, kw_only=True, tag=True):
     """After a crash the venue has answered for every order, and our books hold what it holds: the protocol goes on."""
 

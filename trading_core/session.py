@@ -28,6 +28,7 @@ from trading_core.errors import OutcomeUnknown, VenueError, VenueUnavailable
 from trading_core.lifeline import Lifeline
 from trading_core.orders import Purpose
 from trading_core.ports import Accepted, Broker, CancelAnswer, Feed, Rejected
+from trading_core.repeats import repeats_of
 from trading_core.resume import Past, Recovery
 from trading_core.risk import ApprovedOrder
 from trading_core.storage.event_reader import StoredEvent
@@ -244,6 +245,7 @@ class Session:
 
     def _execute(self, command: Command) -> None:
         self.lifeline.moves += 1
+        repeats = self._broker.repeats()
         try:
             match command:
                 case SubmitOrder(order=order):
@@ -269,6 +271,8 @@ class Session:
             self._queue.append(
                 ev.VenueFailed(ts_ns=self._clock.now_ns(), kind=type(e).__name__, detail=f"{command}: {e}"[:500])
             )
+        if times := self._broker.repeats() - repeats:
+            self._queue.extend(repeats_of(command, times, self._clock.now_ns()))
 
     def _submit(self, order: ApprovedOrder) -> None:
         state = self._guard.state  # read again right before sending: it may have been tightened since
