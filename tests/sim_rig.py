@@ -83,10 +83,11 @@ class SimRig:
 
     def __init__(
         self, folder: Path, *, faults: FaultPlan = HEALTHY, balances: dict[str, str] | None = None, seed: int = 1,
-        plan: Plan | None = None,
+        plan: Plan | None = None, cash_hours: tuple[int, ...] = (9, 21),
     ) -> None:
         account = AccountConfig.model_validate({"balances": balances or MONEY_ONLY})
-        config = ExchangeConfig(start_ns=START_NS, start_minute=600, seed=seed, faults=faults, accounts=(account,))
+        config = ExchangeConfig(start_ns=START_NS, start_minute=600, seed=seed, faults=faults, accounts=(account,),
+                                funding_cash_hours_utc=cash_hours)
         self.exchange = LocalExchange(config)
         self.clock = VirtualClock(START_NS)
         self.gateway = Gateway(self.exchange, KeyRegistry(), wall_ns=self.clock.now_ns)

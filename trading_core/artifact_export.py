@@ -38,9 +38,9 @@ from trading_core.artifacts import (
     TimelineRow,
     Trace,
 )
-from trading_core.clock import MINUTE_NS, NS
+from trading_core.clock import MINUTE_NS, NS, iso
 from trading_core.market import LEVELS_OF_DEPTH, OrderBook
-from trading_core.money import ONE, ZERO
+from trading_core.money import ONE, ZERO, plain
 from trading_core.orders import Side
 from trading_core.products import Product
 from trading_core.run import RunContext, VenueName
@@ -172,7 +172,7 @@ class Exporter:
             MarginRow(
                 seq=seq, ts=event.ts_ns, cause="snapshot", margin_used=event.margin_used,
                 margin_available=event.margin_available, margin_utilization=event.margin_utilization,
-                margin_window=event.margin_window, margin_level=self._margin_level,
+                margin_window=event.margin_window, margin_level=self._margin_level, margin_source=event.margin_source,
             )
         )
         for product_id in sorted(event.positions.keys() | event.spread_bps.keys() | event.staleness_s.keys()):
@@ -295,10 +295,37 @@ def timeline_row(seq: int, event: ev.AnyEvent) -> TimelineRow | None:
                 seq, event, "step", event.step, severity, event.detail, event.is_shown, event.measurements
             )
         case _:
+            return _decision_row(seq, event)
+
+
+def _decision_row(seq: int, event: ev.AnyEvent) -> TimelineRow | None:
+    """Return a decision of the engine that concerns no single order as a row of the timeline."""
+    match event:
+        case ev.StrategyChosen():
+            words = f"{event.regime}: spread {plain(event.spread_bps)}, volatility {plain(event.volatility_bps)}, "
+            words += f"trend {plain(event.trend_bps)} bps; before: {event.before or 'none'}"
+            return _row(seq, event, "strategy", event.strategy, "INFO", words)
+        case ev.SymbolTightened():
+            return _row(seq, event, "state", f"{event.product_id} {event.state}", "INFO", event.reason)
+        case ev.MarginWindowAnnounced():
+            words = f"{event.window} to {event.next_window} at {iso(event.transition_ns)}, says the {event.source}"
+            return _row(seq, event, "margin", f"T{-event.minutes_left:+d}min", "INFO", words)
+        case ev.FundingAccrued():
+            words = f"{plain(event.amount)} on {plain(event.position)} at {plain(event.rate)}"
+            return _row(seq, event, "funding", event.product_id, "INFO", words)
+        case ev.FundingSkipped():
+            return _row(seq, event, "funding", event.product_id, "WARNING", "no funding time: no quiet period")
+        case ev.LocalStopChanged():
+            words = f"{event.stop_id} {event.intent.side} at {event.intent.stop_price}, mark {plain(event.mark)}"
+            return _row(seq, event, "stop", f"{event.intent.product_id} {event.change}", "INFO", words)
+        case _:
             return None
 
 
-Kind = Literal["alert", "checkpoint", "guardrail", "session", "state", "stream", "venue_failed", "step"]
+Kind = Literal[
+    "alert", "checkpoint", "funding", "guardrail", "margin", "session", "state", "step", "stop", "strategy", "stream",
+    "venue_failed",
+]
 
 
 def _row(

@@ -178,6 +178,7 @@ class MarginRow(PlanModel):
     margin_utilization: Money  # a fraction of used plus available
     margin_window: str
     margin_level: str
+    margin_source: Literal["venue", "calendar"] = "venue"  # who says which window holds
 
 
 class MarginSnapshots(Artifact):
@@ -215,7 +216,10 @@ class TimelineRow(PlanModel):
 
     seq: Seq
     ts: Instant
-    kind: Literal["alert", "checkpoint", "guardrail", "session", "state", "stream", "venue_failed", "step"]
+    kind: Literal[
+        "alert", "checkpoint", "funding", "guardrail", "margin", "session", "state", "step", "stop", "strategy",
+        "stream", "venue_failed",
+    ]
     name: str
     severity: Literal["INFO", "WARNING", "ERROR", "CRITICAL"]
     detail: str

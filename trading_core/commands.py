@@ -51,6 +51,13 @@ class ReadFeeTier:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadFunding:
+    """Read the rate at which a perpetual future was settled last."""
+
+    product_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TightenState:
     """Tighten the account's trading state."""
 
@@ -64,7 +71,8 @@ class SaveArtifacts:
 
 
 Command: TypeAlias = (
-    SubmitOrder | CancelOrder | AskOrder | FetchFills | ReadAccount | ReadFeeTier | TightenState | SaveArtifacts
+    SubmitOrder | CancelOrder | AskOrder | FetchFills | ReadAccount | ReadFeeTier | ReadFunding | TightenState
+    | SaveArtifacts
 )
 
 

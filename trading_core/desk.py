@@ -23,6 +23,7 @@ from trading_core.events import (
     SymbolTightened,
 )
 from trading_core.ledger import Ledger
+from trading_core.margin import MarginWatch
 from trading_core.market import LEVELS_OF_DEPTH, OrderBook
 from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size, floor_to
 from trading_core.order_manager import OrderManager, TrackedOrder
@@ -54,6 +55,7 @@ class Desk:
         self.opening_marks: dict[str, Price] = {}
         self.day_start_pnl: Notional = ZERO
         self.margin_utilization = ZERO
+        self.margin = MarginWatch()
         self.is_stream_up = False
         self.book_seen_ns: dict[str, int] = {}  # last change of each book, also if the book is unknown since
         self.steps_ended: dict[str, StepEnded] = {}

@@ -11,6 +11,7 @@ from trading_core.alerts import Alerts
 from trading_core.clock import NS
 from trading_core.commands import AskOrder, Decisions, FetchFills, ReadAccount, ReadFeeTier, SaveArtifacts
 from trading_core.desk import Desk
+from trading_core.funding import FundingClock
 from trading_core.guardrails import Guardrails
 from trading_core.ledger import Ledger
 from trading_core.order_manager import TrackedOrder
@@ -43,6 +44,7 @@ class Engine:
         self.last_rejection = ""
         self.fees: ev.FeeTierRead | None = None
         self.margin_level = ""
+        self.funding = FundingClock()
         self.drift = Decimal(0)
         self.clock_offset_s: Decimal | None = None
         self.is_reconciling = False  # after a crash, until the venue has answered for everything
@@ -91,6 +93,8 @@ class Engine:
                 self._account_read(event)
             case ev.FeeTierRead():
                 self.fees = event
+            case ev.FundingRead():
+                self.funding.read(self.desk, event)
             case ev.StateChanged():
                 self._state_changed(event)
             case ev.SessionResumed() | ev.SessionReconciled() | ev.StrayOrderFound():
@@ -236,6 +240,9 @@ class Engine:
         if ledger is None:
             return
         self.margin_level = event.margin_level
+        desk.margin.read(event)
+        if not desk.orders.unbooked():
+            ledger.settle_funding(event.balances)
         self.clock_offset_s = event.clock_offset_s
         total = event.margin_used + event.margin_available
         desk.margin_utilization = event.margin_used / total if total > 0 else Decimal(0)
@@ -265,11 +272,15 @@ class Engine:
         known = {p: m for p, m in marks.items() if m is not None}
         desk.ledger = Ledger(list(desk.products.values()), event.balances, known, event.positions)
         desk.opening_positions, desk.opening_marks = holdings, known
+        self.funding.open(desk)
 
     def _tick(self) -> None:
         desk, protocol = self.desk, self.desk.plan.protocol
         self._roll_day()
         self._roll_hour()
+        self.funding.advance(desk)
+        for announcement in desk.margin.announce(desk.now_ns):
+            desk.record(announcement)
         if not self.is_reconciling:  # until then nothing is placed: our books may lack what the venue did
             if self._is_ending:
                 desk.leave()

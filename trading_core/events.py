@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -110,6 +110,8 @@ class AccountRead(Event, frozen=True, kw_only=True, tag=True):
     open_orders: int
     margin_level: str = ""
     clock_offset_s: Decimal | None = None  # venue's clock minus ours
+    margin_window_ends_ns: int | None = None
+    funding: Notional | None = None  # that the venue has counted so far, in cash or not; None if it does not say
 
 
 class FeeTierRead(Event, frozen=True, kw_only=True, tag=True):
@@ -118,6 +120,14 @@ class FeeTierRead(Event, frozen=True, kw_only=True, tag=True):
     tier: str
     maker_rate: Decimal
     taker_rate: Decimal
+
+
+class FundingRead(Event, frozen=True, kw_only=True, tag=True):
+    """The rate that the venue settled a perpetual future at, at its last funding time."""
+
+    product_id: str
+    funding_ns: int
+    rate: Decimal
 
 
 class ClockTicked(Event, frozen=True, kw_only=True, tag=True):
@@ -185,6 +195,7 @@ class SnapshotTaken(Event, frozen=True, kw_only=True, tag=True):
     margin_available: Notional
     margin_utilization: Decimal
     margin_window: str
+    margin_source: Literal["venue", "calendar"] = "venue"  # who says which window holds
     open_orders: int
     staleness_s: dict[str, Decimal]
     spread_bps: dict[str, Decimal]
@@ -266,6 +277,7 @@ AnyEvent: TypeAlias = (
     BookChanged | TradePrinted | StreamChanged | HeartbeatReceived | OrderAccepted | OrderRejected | OrderLost
     | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
     | ClockTicked | StateChanged | RunEnding | ArtifactsSaved | TailRepaired | VenueFailed | SignalRaised | SizedDown
+    | FundingRead
     | OrderDenied | OrderSubmitted | SignalFiltered | StrategyChosen | BracketAdopted | LocalStopChanged | OrderReplaced
     | SymbolTightened | MarginWindowAnnounced | FundingAccrued | FundingSkipped
     | CancelRequested | SnapshotTaken | GuardrailTripped | GuardrailWatched | AlertRaised | AlertCleared

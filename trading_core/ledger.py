@@ -3,6 +3,7 @@
 Every entry sums to zero over these accounts, in quote currency:
 
     cash:<currency>          what the account holds in money
+    accrued                  funding that has accrued and that the venue has not paid in cash yet
     position:<product>       what is held, at average cost
     settlement:<product>     futures only: the counter-value of the position, since no money is paid for it
     realized:<product>       gains (negative) and losses by closing
@@ -30,6 +31,9 @@ PAR_CURRENCIES = frozenset({"USD", "USDC"})
 # A part of a cost is a division: it is cut to this grid, so that all sums stay exact in 28 digits.
 COST_INCREMENT = Decimal("1E-12")
 OPENING = "opening"
+ACCRUED = "accrued"
+# By how much a payment may differ from what was accrued: the venue's mark is not ours. The rest is drift.
+SETTLE_TOLERANCE = Decimal("0.01")
 TRANSFERS = "transfers"
 
 
@@ -78,6 +82,7 @@ class Ledger:
         self._marks: dict[str, Price] = {}
         self._fills: dict[str, Fill] = {}
         self._keyed: dict[tuple[str, int], Decimal] = {}
+        self._owed: list[tuple[str, Notional]] = []  # accrued funding, oldest first
         self._transfers: dict[str, tuple[str, Decimal]] = {}
         # What no product of this run trades: expected to stay as it is, and not part of equity.
         self._idle_balances: dict[str, Decimal] = {}
@@ -125,16 +130,40 @@ class Ledger:
         return True
 
     def book_funding(self, product_id: str, funding_ns: int, amount: Notional) -> bool:
-        """Book funding received (negative: paid) once for each funding time; return False for a repeat."""
-        product = self._product(product_id)
+        """Book funding received (negative: paid) once for each funding time; return False for a repeat.
+
+        It is owed until the venue's cash shows it: see `settle_funding`.
+        """
+        self._product(product_id)
         key = (product_id, funding_ns)
         if (known := self._keyed.get(key)) is not None:
             if known != amount:
                 raise InvariantBroken(f"funding of {product_id} at {funding_ns} came as {known} and as {amount}")
             return False
-        self._post((f"cash:{product.quote_currency}", amount), (f"funding:{product_id}", -amount))
+        self._post((ACCRUED, amount), (f"funding:{product_id}", -amount))
         self._keyed[key] = amount
+        self._owed.append((product_id, amount))
         return True
+
+    def settle_funding(self, balances: Mapping[str, Decimal]) -> Notional:
+        """Move accrued funding to cash if the venue's money shows that it paid some of it; return what it paid.
+
+        It pays the oldest first. What it pays more or less than was accrued is funding as well.
+        """
+        paid = sum((balances.get(c, ZERO) for c in PAR_CURRENCIES), ZERO) - self.cash()
+        gaps, total = [], ZERO
+        for _, amount in self._owed:
+            total += amount
+            gaps.append(abs(paid - total))
+        if not gaps or min(gaps) > SETTLE_TOLERANCE or abs(paid) <= min(gaps):
+            return ZERO
+        count = gaps.index(min(gaps)) + 1
+        settled, self._owed = self._owed[:count], self._owed[count:]
+        owed = sum((amount for _, amount in settled), ZERO)
+        product_id = settled[-1][0]
+        cash = f"cash:{self._product(product_id).quote_currency}"
+        self._post((cash, paid), (ACCRUED, -owed), (f"funding:{product_id}", owed - paid))
+        return paid
 
     def book_transfer(self, transfer_id: str, currency: str, amount: Notional) -> bool:
         """Book money moved in (negative: out) once by its id; return False for a repeat."""
@@ -210,7 +239,11 @@ class Ledger:
     def equity(self) -> Notional:
         """Return what the account is worth at the marks: money, holdings, and open gains of futures."""
         held = (self._value(pid) + self._balance(f"settlement:{pid}") for pid in self.products)
-        return self.cash() + sum(held, ZERO)
+        return self.cash() + self.accrued() + sum(held, ZERO)
+
+    def accrued(self) -> Notional:
+        """Return the funding that is owed to us (negative: by us) and not in cash yet."""
+        return self._balance(ACCRUED)
 
     def check(self) -> None:
         """Raise InvariantBroken unless the accounts sum to zero and the equity identity holds."""

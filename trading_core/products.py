@@ -36,6 +36,7 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
     venue: str = "CBE"
     funding_interval_s: int | None = None
     funding_rate: Decimal | None = None
+    funding_ns: int | None = None  # when the rate was settled
     is_perpetual: bool = False
     is_tradable: bool = True
 

@@ -18,6 +18,7 @@ from trading_core.commands import (
     FetchFills,
     ReadAccount,
     ReadFeeTier,
+    ReadFunding,
     SaveArtifacts,
     SubmitOrder,
     TightenState,
@@ -260,6 +261,8 @@ class Session:
                     self._queue.append(self._read_account())
                 case ReadFeeTier():
                     self._queue.append(self._broker.fee_tier())
+                case ReadFunding(product_id=product_id):
+                    self._read_funding(product_id)
                 case TightenState(state=state, reason=reason):
                     self._guard.tighten(state, reason=reason, actor="engine")
                     self._observe_state()
@@ -356,6 +359,16 @@ class Session:
                 return
             found = maybe
         self._queue.append(ev.OrderReported(ts_ns=self._clock.now_ns(), order=found))
+
+    def _read_funding(self, product_id: str) -> None:
+        product = self._broker.product(product_id)
+        if product.funding_ns is not None and product.funding_rate is not None:
+            self._queue.append(
+                ev.FundingRead(
+                    ts_ns=self._clock.now_ns(), product_id=product_id, funding_ns=product.funding_ns,
+                    rate=product.funding_rate,
+                )
+            )
 
     def _read_account(self) -> ev.AccountRead:
         before_ns = self._clock.now_ns()

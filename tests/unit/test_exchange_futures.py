@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from trading_core.clock import NS, to_ns
-from trading_core.local_exchange.calendar_ny import holidays, margin_window
+from trading_core.us_calendar import holidays, margin_window
 from trading_core.local_exchange.config import AccountConfig, ExchangeConfig
 from trading_core.local_exchange.exchange import LocalExchange
 from trading_core.local_exchange.faults import load_faults

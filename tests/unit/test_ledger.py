@@ -214,3 +214,18 @@ def test_a_mark_that_is_no_price_is_refused(price: str) -> None:
 def test_a_product_outside_of_the_books_is_refused() -> None:
     with pytest.raises(InvariantBroken, match="SOL-USD is not in these books"):
         make_ledger().book_fill(make_fill(product_id="SOL-USD"))
+
+
+@pytest.mark.parametrize(
+    ("paid", "settled", "owed"),
+    [("0", "0", "-0.40"), ("-0.25", "-0.25", "-0.15"), ("-0.2501", "-0.2501", "-0.15"), ("-0.40", "-0.40", "0"),
+     ("-0.33", "0", "-0.40"), ("0.25", "0", "-0.40")],
+)
+def test_accrued_funding_becomes_cash_when_the_venue_shows_it(paid: str, settled: str, owed: str) -> None:
+    ledger = make_ledger()
+    ledger.book_funding(BIP, 1, Decimal("-0.25"))
+    ledger.book_funding(BIP, 2, Decimal("-0.15"))
+    assert ledger.expected_balances()["USD"] == 1000
+    assert ledger.settle_funding({"USD": Decimal("1000") + Decimal(paid)}) == Decimal(settled)
+    assert (ledger.accrued(), ledger.cash()) == (Decimal(owed), Decimal("1000") + Decimal(settled))
+    ledger.check()

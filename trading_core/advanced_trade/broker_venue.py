@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TypeVar
 
+import msgspec
+
 from trading_core.advanced_trade import wire_account, wire_market, wire_orders, wire_products
 from trading_core.advanced_trade.broker_transport import API, Body, Query, RestTransport, Urgency
 from trading_core.advanced_trade.wire import money, number, number_or_none, number_or_zero, parse
@@ -12,7 +14,7 @@ from trading_core.advanced_trade.wire_drift import DriftLog
 from trading_core.clock import NS, Clock, iso
 from trading_core.errors import SchemaDrift, VenueUnavailable
 from trading_core.events import AccountRead, FeeTierRead
-from trading_core.money import ZERO, Notional
+from trading_core.money import ZERO
 from trading_core.orders import Fill, OrderIntent, VenueOrder
 from trading_core.ports import BookSnapshot, Candle, KeyPermissions, Preview
 from trading_core.products import Product
@@ -75,21 +77,11 @@ class ReadOnlyVenue:
     def account(self) -> AccountRead:
         """Return balances, positions and margin as the venue sees them now."""
         totals = wire_account.totals_of([a for page in self._account_pages() for a in page.accounts])
-        positions, (used, available, window, level) = {}, (ZERO, ZERO, "", "")
-        if self._has_derivatives:
-            body = self._ask(wire_account.PositionsBody, "GetFCMPositionsResponse", "/cfm/positions")
-            positions = wire_account.positions_of(body)
-            used, available, window, level = self._margin()
-        return AccountRead(
-            ts_ns=self._clock.now_ns(),
-            balances=totals,
-            positions=positions,
-            margin_used=used,
-            margin_available=available,
-            margin_window=window,
-            margin_level=level,
-            open_orders=len(self.open_orders()),
+        account = AccountRead(
+            ts_ns=self._clock.now_ns(), balances=totals, positions={}, margin_used=ZERO, margin_available=ZERO,
+            margin_window="", open_orders=len(self.open_orders()),
         )
+        return self._with_margin(account) if self._has_derivatives else account
 
     def fee_tier(self) -> FeeTierRead:
         """Return the account's fee tier."""
@@ -171,19 +163,28 @@ class ReadOnlyVenue:
             self._drift.note(str(e))
             raise
 
-    def _margin(self) -> tuple[Notional, Notional, str, str]:
-        """Return margin used and available, the margin window and the margin level."""
-        window = wire_account.window_of(self._ask(
+    def _with_margin(self, account: AccountRead) -> AccountRead:
+        """Return the account with the positions, the margin and the funding of its futures."""
+        body = self._ask(wire_account.PositionsBody, "GetFCMPositionsResponse", "/cfm/positions")
+        window = self._ask(
             wire_account.MarginWindowBody, "GetCurrentMarginWindowResponse", "/cfm/intraday/current_margin_window"
-        ))
+        )
+        account = msgspec.structs.replace(
+            account, positions=wire_account.positions_of(body), margin_window=wire_account.window_of(window),
+            margin_window_ends_ns=wire_account.window_end_of(window),
+        )
         summary = self._ask(
             wire_account.BalanceSummaryBody, "GetFCMBalanceSummaryResponse", "/cfm/balance_summary"
         ).balance_summary
         if summary is None:  # an account without futures
-            return ZERO, ZERO, window, ""
-        used = money(summary.initial_margin, "FCMBalanceSummary.initial_margin")
-        available = money(summary.available_margin, "FCMBalanceSummary.available_margin")
-        return used, available, window, wire_account.level_of(summary, window)
+            return account
+        return msgspec.structs.replace(
+            account,
+            margin_used=money(summary.initial_margin, "FCMBalanceSummary.initial_margin"),
+            margin_available=money(summary.available_margin, "FCMBalanceSummary.available_margin"),
+            margin_level=wire_account.level_of(summary, account.margin_window),
+            funding=money(summary.funding_pnl, "FCMBalanceSummary.funding_pnl"),
+        )
 
     def _product_pages(self, kind: str) -> Iterator[wire_products.ProductBody]:
         cursor = ""

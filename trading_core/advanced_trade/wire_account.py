@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import msgspec
 
-from trading_core.advanced_trade.wire import Amount, money, number
+from trading_core.advanced_trade.wire import Amount, moment_ns, money, number
 from trading_core.events import FeeTierRead
 from trading_core.ports import KeyPermissions
 
@@ -39,6 +39,7 @@ class BalanceSummary(msgspec.Struct, frozen=True):
 
     initial_margin: Amount | str | None
     available_margin: Amount | str | None
+    funding_pnl: Amount | str | None = None
     intraday_margin_window_measure: MarginMeasure | None = None
     overnight_margin_window_measure: MarginMeasure | None = None
 
@@ -67,6 +68,7 @@ class MarginWindow(msgspec.Struct, frozen=True):
     """The margin window that holds now."""
 
     margin_window_type: str
+    end_time: str = ""
 
 
 class MarginWindowBody(msgspec.Struct, frozen=True):
@@ -120,6 +122,12 @@ def positions_of(body: PositionsBody) -> dict[str, Decimal]:
 def window_of(body: MarginWindowBody) -> str:
     """Return INTRADAY, OVERNIGHT, WEEKEND or TRANSITION; empty if the venue does not say."""
     return body.margin_window.margin_window_type.removeprefix("MARGIN_WINDOW_TYPE_") if body.margin_window else ""
+
+
+def window_end_of(body: MarginWindowBody) -> int | None:
+    """Return when the window ends; None if the venue does not say."""
+    text = body.margin_window.end_time if body.margin_window else ""
+    return moment_ns(text, "MarginWindow.end_time") if text else None
 
 
 def level_of(summary: BalanceSummary, window: str) -> str:

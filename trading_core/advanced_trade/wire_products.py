@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import msgspec
 
-from trading_core.advanced_trade.wire import number, number_or_none, number_or_zero, positive
+from trading_core.advanced_trade.wire import moment_ns, number, number_or_none, number_or_zero, positive
 from trading_core.errors import SchemaDrift
 from trading_core.money import ONE
 from trading_core.products import Product, ProductType
@@ -26,6 +26,7 @@ class FutureDetails(msgspec.Struct, frozen=True):
     contract_expiry_type: str
     funding_interval: str | None = None
     funding_rate: str = ""
+    funding_time: str | None = None
     contract_display_name: str = ""
     perpetual_details: PerpetualDetails | None = None
 
@@ -93,6 +94,7 @@ def product_of(body: ProductBody) -> Product:
         venue=body.product_venue,
         funding_interval_s=_interval_s(future, where) if future else None,
         funding_rate=_funding_rate(future, where) if future else None,
+        funding_ns=moment_ns(future.funding_time, f"{where}.funding_time") if future and future.funding_time else None,
         is_perpetual=_is_perpetual(body, future) if future else False,
         is_tradable=not (body.is_disabled or body.trading_disabled or body.cancel_only or body.view_only),
     )

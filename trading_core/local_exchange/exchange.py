@@ -12,7 +12,6 @@ from trading_core.clock import NS
 from trading_core.errors import ConfigurationError
 from trading_core.events import BookChanged
 from trading_core.local_exchange import checks, setup
-from trading_core.local_exchange.calendar_ny import margin_window
 from trading_core.local_exchange.config import ExchangeConfig
 from trading_core.local_exchange.desk import Desk
 from trading_core.local_exchange.editing import EDITS_KEPT, EditRequest, check_edit, refused
@@ -53,6 +52,7 @@ from trading_core.local_exchange.timeline import Timeline
 from trading_core.money import ZERO, Price, Size
 from trading_core.orders import Side
 from trading_core.products import Product, ProductType
+from trading_core.us_calendar import margin_window
 
 
 class LocalExchange:

@@ -8,7 +8,6 @@ from decimal import Decimal
 from msgspec import structs
 
 from trading_core.local_exchange import checks
-from trading_core.local_exchange.calendar_ny import margin_window
 from trading_core.local_exchange.catalogue import Listing
 from trading_core.local_exchange.checks_kinds import check_kind, check_session
 from trading_core.local_exchange.config import ExchangeConfig
@@ -22,6 +21,7 @@ from trading_core.local_exchange.sessions import Sessions, SessionState
 from trading_core.money import Price
 from trading_core.orders import Side
 from trading_core.products import ProductType
+from trading_core.us_calendar import margin_window
 
 
 class Intake:

@@ -15,6 +15,8 @@ from trading_core.events import BookChanged, TradePrinted
 from trading_core.local_exchange.order_config import OrderConfig as OrderConfig
 from trading_core.money import ONE, ZERO, Notional, Price, Size
 from trading_core.orders import Liquidity, Side
+from trading_core.us_calendar import MarginWindow as MarginWindow
+from trading_core.us_calendar import MarginWindowType as MarginWindowType
 
 MarketTrade: TypeAlias = TradePrinted  # a public trade; `maker_side` is what the wire calls `side`
 
@@ -301,22 +303,6 @@ class FuturesPosition(msgspec.Struct, frozen=True, kw_only=True):
     current_price: Price
     unrealized: Notional
     realized_today: Notional
-
-
-class MarginWindowType(StrEnum):
-    """The margin window, without the wire's two prefixes."""
-
-    INTRADAY = "INTRADAY"
-    OVERNIGHT = "OVERNIGHT"
-    WEEKEND = "WEEKEND"
-    TRANSITION = "TRANSITION"
-
-
-class MarginWindow(msgspec.Struct, frozen=True):
-    """The current margin window and when it ends."""
-
-    window: MarginWindowType
-    end_ns: int
 
 
 class MarginLevel(StrEnum):

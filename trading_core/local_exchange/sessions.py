@@ -10,10 +10,10 @@ from typing import NamedTuple
 import msgspec
 
 from trading_core.clock import NS, to_datetime, to_ns
-from trading_core.local_exchange.calendar_ny import NEW_YORK
 from trading_core.local_exchange.catalogue import Listing
 from trading_core.local_exchange.config import ExchangeConfig
 from trading_core.products import ProductType
+from trading_core.us_calendar import NEW_YORK
 
 PRE_OPEN_NS, NO_CANCEL_NS = 600 * NS, 30 * NS
 BREAK_FROM, BREAK_TO = time(17), time(18)  # Monday to Thursday; from Friday it lasts until Sunday

@@ -100,9 +100,12 @@ def fee_equals_tier(view: View) -> InvariantObservation:
     if not tiers:
         raise Unusable(Reason.MISSING, "the fee tier was not read")
     tolerance, worst, broken = view.limit(FEE_TOLERANCE), ZERO, []
+    submits = {t.client_order_id: t.submit for t in logs.rows if t.submit is not None}
     for fill, trace in fills:
         # The tier may change between an order and its fill, and venues differ on which of the two counts.
-        asked = [fill.seq] if trace.submit is None else [fill.seq, trace.submit.seq]
+        # A bracket left with the order that it guards, hours before it may fill.
+        sent = trace.submit or (submits.get(trace.guards) if trace.guards else None)
+        asked = [fill.seq] if sent is None else [fill.seq, sent.seq]
         rates = {_rate_of(tiers, seq, fill.liquidity) for seq in asked}
         gap = min((fill.commission - rate * fill.notional for rate in rates), key=abs)
         worst = max(worst, abs(gap))

@@ -155,9 +155,9 @@ def _previews(plan: Plan, product: Product, mid: Price) -> list[OrderIntent]:
     for order_type in plan.policy.order_types:
         for time_in_force in plan.policy.time_in_force:
             if order_type is OrderType.MARKET or (
-                order_type is OrderType.STOP_LIMIT and time_in_force is not TimeInForce.GTC
+                order_type is not OrderType.LIMIT and time_in_force is not TimeInForce.GTC
             ):
-                continue  # market orders are for emergencies only, and never probed; stop-limits are GTC
+                continue  # market orders are for emergencies only, and never probed; what waits for a stop is GTC
             intents.append(_intent(plan, product, mid, order_type, time_in_force))
     return intents
 
@@ -165,11 +165,11 @@ def _previews(plan: Plan, product: Product, mid: Price) -> list[OrderIntent]:
 def _intent(
     plan: Plan, product: Product, mid: Price, order_type: OrderType, time_in_force: TimeInForce
 ) -> OrderIntent:
-    is_stop = order_type is OrderType.STOP_LIMIT
+    is_stop = order_type in (OrderType.STOP_LIMIT, OrderType.BRACKET)
     away = AWAY_BPS / BPS
     stop = product.round_price(mid * (1 + away), Side.SELL) if is_stop else None
     # A stop-limit and an immediate order need a price above the market, a resting one a price below it.
-    is_above = is_stop or time_in_force is TimeInForce.IOC
+    is_above = order_type is OrderType.STOP_LIMIT or time_in_force in (TimeInForce.IOC, TimeInForce.FOK)
     price = product.round_price(mid * (1 + 2 * away if is_above else 1 - away), Side.BUY)
     return OrderIntent(
         product_id=product.product_id,

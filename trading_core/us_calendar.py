@@ -1,17 +1,38 @@
-"""The futures' margin windows on the New York clock: intraday 8 to 16 h on weekdays that are no market holiday."""
+"""The margin windows of US futures on the New York clock: intraday 8 to 16 h on weekdays that are no market holiday.
+
+The local exchange goes by it, and a session does where the venue does not say which window holds.
+"""
 
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
+from enum import StrEnum
 from functools import cache
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from trading_core.clock import to_datetime, to_ns
-from trading_core.local_exchange.model import MarginWindow, MarginWindowType
 
 NEW_YORK = ZoneInfo("America/New_York")
 OPENS, CLOSES = time(8), time(16)
 SATURDAY = 5
+
+
+class MarginWindowType(StrEnum):
+    """The margin window, without the wire's two prefixes."""
+
+    INTRADAY = "INTRADAY"
+    OVERNIGHT = "OVERNIGHT"
+    WEEKEND = "WEEKEND"
+    TRANSITION = "TRANSITION"
+
+
+class MarginWindow(msgspec.Struct, frozen=True):
+    """A margin window and when it ends."""
+
+    window: MarginWindowType
+    end_ns: int
 
 
 def margin_window(ts_ns: int) -> MarginWindow:
