@@ -25,6 +25,13 @@ from trading_core.trading_state import TradingState
 ASK_AGAIN_AFTER_S = 2  # how long to wait before asking about an order of unknown outcome again
 CANCEL_AGAIN_AFTER_S = 10  # a cancel that the venue took, or was to take, and that has no effect
 ASK_LIVE_EVERY_S = 30  # a resting order is asked about now and then: the user channel may have lost a message
+# Our own records, seen again in a replay: they change nothing.
+RECORDS = (
+    ev.SignalRaised, ev.SignalFiltered, ev.StrategyChosen, ev.BracketAdopted, ev.LocalStopChanged,
+    ev.OrderReplaced, ev.SymbolTightened, ev.MarginWindowAnnounced, ev.FundingAccrued, ev.FundingSkipped,
+    ev.SizedDown, ev.OrderDenied, ev.OrderSubmitted, ev.CancelRequested, ev.SnapshotTaken, ev.GuardrailTripped,
+    ev.GuardrailWatched, ev.AlertRaised, ev.AlertCleared, ev.CheckpointReached, ev.FiguresTaken, ev.StepEnded,
+)
 # What the protocol does not look up at: market data, and what is stored when no engine listens.
 QUIET = (*ev.TICKS, ev.TailRepaired, ev.StepEnded)
 HOUR_NS = 3_600 * NS
@@ -78,6 +85,8 @@ class Engine:
 
     # ── one method per family of events ─────────────────────────────────────────────────────────
     def _take(self, event: ev.AnyEvent) -> None:
+        if isinstance(event, RECORDS):
+            return
         match event:
             case ev.BookChanged():
                 self.desk.book_changed(event)
@@ -108,15 +117,6 @@ class Engine:
                 | ev.FillBooked() | ev.CancelAnswered() | ev.SubmitWithheld()
             ):
                 self._take_order_event(event)
-            case (
-                ev.SignalRaised() | ev.SignalFiltered() | ev.StrategyChosen() | ev.BracketAdopted()
-                | ev.LocalStopChanged() | ev.OrderReplaced() | ev.SymbolTightened() | ev.MarginWindowAnnounced()
-                | ev.FundingAccrued() | ev.FundingSkipped()
-                | ev.SizedDown() | ev.OrderDenied() | ev.OrderSubmitted() | ev.CancelRequested()
-                | ev.SnapshotTaken() | ev.GuardrailTripped() | ev.GuardrailWatched() | ev.AlertRaised()
-                | ev.AlertCleared() | ev.CheckpointReached() | ev.FiguresTaken() | ev.StepEnded()
-            ):
-                pass  # our own records, seen again in a replay
             case _:
                 assert_never(event)
 
