@@ -15,11 +15,13 @@ from flows import (
     cli_alerts,
     cli_control,
     cli_emergency,
+    cli_events,
     cli_exchange,
     cli_gate,
     cli_ladder,
     cli_people,
     cli_plan,
+    cli_replay,
     cli_state,
     cli_up,
 )
@@ -49,6 +51,8 @@ app.add_typer(cli_emergency.app, name="emergency")
 app.add_typer(cli_gate.app, name="gate")
 app.add_typer(cli_state.app, name="state")
 app.add_typer(cli_alerts.app, name="alerts")
+app.add_typer(cli_events.app, name="events")
+app.command("replay")(cli_replay.replay)
 app.command("watchdog")(cli_control.watchdog)
 app.command("up")(cli_up.up)
 app.command("down")(cli_up.down)

@@ -19,10 +19,12 @@ from trading_core.storage.database import open_reader
 from trading_core.storage.event_store import Kind
 from trading_core.storage.tables import blocks, events, heads
 from trading_core.storage.tick_block import PlacedTick, unpack
-from trading_core.storage.verify import BLOCKS_PER_PAGE, PAGE_ROWS, Top, decoded, read_rows, read_top, walk
+from trading_core.storage.verify import BLOCKS_PER_PAGE, PAGE_ROWS, Link, Top, decoded, read_rows, read_top, walk
 from trading_core.store_location import StoreLocation, located
 
+SEQ_MAX = 2**63 - 1
 INPUTS: tuple[Kind, ...] = ("input",)
+EVENTS: tuple[Kind, ...] = ("input", "record")  # all but the blocks of ticks
 
 
 class StoredEvent(NamedTuple):
@@ -70,7 +72,7 @@ class EventReader:
             raise
 
     def events(
-        self, kinds: Collection[Kind] = ("input", "record"), types: Collection[str] = (), after: int = 0
+        self, kinds: Collection[Kind] = EVENTS, types: Collection[str] = (), after: int = 0
     ) -> Iterator[StoredEvent]:
         """Yield the events behind `after` in order; `types` are class names, none means all."""
         wanted: list[ColumnElement[bool]] = [events.c.kind.in_(list(kinds))]
@@ -82,14 +84,14 @@ class EventReader:
 
     def ticks(self, product_id: str | None = None) -> Iterator[Tick]:
         """Yield the ticks in order: all of them, or those of one product."""
-        for placed in self._placed_ticks():
+        for placed in self.placed_ticks():
             if product_id is None or getattr(placed.tick, "product_id", None) == product_id:
                 yield placed.tick
 
     def inputs(self) -> Iterator[AnyEvent]:
         """Yield what the engine was fed, ticks among the other inputs, in the order of the run: for a replay."""
         rows = (((e.seq, 0), e.event) for e in self.events(kinds=INPUTS))
-        ticks = (((p.after_seq, 1), p.tick) for p in self._placed_ticks())
+        ticks = (((p.after_seq, 1), p.tick) for p in self.placed_ticks())
         # heapq.merge is stable, and both streams are sorted by their key.
         for _, event in merge(rows, ticks, key=lambda item: item[0]):
             yield event
@@ -97,9 +99,31 @@ class EventReader:
     def whole(self) -> Iterator[StoredEvent]:
         """Yield inputs, records and ticks (with the seq of the event before them) in the order of the run."""
         rows = ((stored.seq, 0, stored) for stored in self.events())
-        ticks = ((p.after_seq, 1, StoredEvent(p.after_seq, p.tick.ts_ns, "tick", p.tick)) for p in self._placed_ticks())
+        ticks = ((p.after_seq, 1, StoredEvent(p.after_seq, p.tick.ts_ns, "tick", p.tick)) for p in self.placed_ticks())
         for _, _, stored in merge(rows, ticks, key=lambda item: item[:2]):
             yield stored
+
+    def links(self, until: int) -> Iterator[Link]:
+        """Yield the links of the chain up to a seq in order as they are stored, blocks of ticks among them."""
+        for row in read_rows(self._database, events, self.run_id, PAGE_ROWS, 0, events.c.seq <= until):
+            yield Link(row.seq, row.kind, row.payload, row.hash)
+
+    def placed_ticks(self, until: int = SEQ_MAX) -> Iterator[PlacedTick]:
+        """Yield the ticks of the blocks up to a seq in order, each with the seq of the event before it."""
+        for row in read_rows(self._database, blocks, self.run_id, BLOCKS_PER_PAGE, 0, blocks.c.seq <= until):
+            try:
+                yield from unpack(row.data)
+            except (zlib.error, ValueError) as e:
+                raise self._broken(row.seq, f"its block cannot be read: {e}") from e
+
+    def last(self, count: int, types: Collection[str] = ()) -> list[StoredEvent]:
+        """Return the last so many events, oldest first; `types` are class names, none means all."""
+        wanted = [events.c.run_id == self.run_id, events.c.kind.in_(list(EVENTS))]
+        if types:
+            wanted.append(events.c.type.in_(list(types)))
+        with self._database.reading() as connection:
+            rows = connection.execute(select(events).where(*wanted).order_by(events.c.seq.desc()).limit(count)).all()
+        return [StoredEvent(r.seq, r.ts_ns, r.kind, decoded(r.payload, r.seq)) for r in reversed(rows)]
 
     def head(self) -> Head:
         """Return the last committed link."""
@@ -131,13 +155,6 @@ class EventReader:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-    def _placed_ticks(self) -> Iterator[PlacedTick]:
-        for row in read_rows(self._database, blocks, self.run_id, BLOCKS_PER_PAGE, 0):
-            try:
-                yield from unpack(row.data)
-            except (zlib.error, ValueError) as e:
-                raise self._broken(row.seq, f"its block cannot be read: {e}") from e
 
     def _top(self) -> Top:
         top = read_top(self._database, self.run_id)

@@ -30,6 +30,15 @@ class Break(NamedTuple):
     is_in_block: bool = False  # the event is whole, its block of ticks is not
 
 
+class Link(NamedTuple):
+    """One link of a chain as it is stored; of kind input, record or block."""
+
+    seq: int
+    kind: str
+    payload: bytes
+    hash: str
+
+
 class Walk(NamedTuple):
     """How far a chain verifies: up to `good`, and what is wrong behind it, if anything is."""
 
