@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 import requests
 
-from tests.dead_sessions import ended_pid
+from tests.dead_sessions import NO_PID
 from trading_core.clock import NS, wall_now_ns
 from trading_core.control.accounts import account_guard
 from trading_core.control.app import make_app
@@ -64,6 +64,13 @@ class ControlRig:
         """Return the account's state, as a session would read it."""
         return account_guard(self.root, account).state
 
+    def reset(self) -> None:
+        """Put both accounts back to how they were at the start."""
+        write_beat(self.root, LIVE)
+        write_beat(self.root, ENDED, has_ended=True, is_flat=True)
+        self.set_state(TradingState.ACTIVE)
+        self.set_state(TradingState.ACTIVE, ENDED)
+
     def set_state(self, state: TradingState, account: str = LIVE) -> None:
         """Set the state as an operator would."""
         account_guard(self.root, account).loosen(state, reason="test", operator="test")
@@ -74,13 +81,10 @@ def control_rig(folder: Path, **changes: Any) -> Iterator[ControlRig]:
     """Yield a served control API with two accounts, both ACTIVE."""
     root = folder / "events"
     settings = ControlSettings(event_store_root=root, artifacts_root=folder / "artifacts", port=0, **changes)
-    write_beat(root, LIVE)
-    write_beat(root, ENDED, has_ended=True, is_flat=True)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     with ControlThread(make_app(settings), settings) as server:
         rig = ControlRig(root, settings, server.url)
-        rig.set_state(TradingState.ACTIVE)
-        rig.set_state(TradingState.ACTIVE, ENDED)
+        rig.reset()
         yield rig
 
 
@@ -89,7 +93,7 @@ def write_beat(root: Path, account: str, **changes: Any) -> Beat:
     now_ns = wall_now_ns()
     beat = Beat(
         account=account, run_id=account.removeprefix("rehearsal-"), plan="phase2", venue="simulated",
-        pid=ended_pid(), run_dir=str(root / "no-run"), endpoint=Endpoint().model_dump_json(),
+        pid=NO_PID, run_dir=str(root / "no-run"), endpoint=Endpoint().model_dump_json(),
         started_ns=now_ns - 60 * NS, beat_ns=now_ns, lost_after_s=30,
     )
     beat = msgspec.structs.replace(beat, **changes)

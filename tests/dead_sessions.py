@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -33,6 +31,7 @@ from trading_core.storage.event_store import EventStore
 SPEED = 20.0
 SIZE = Decimal("0.001")
 PRODUCT = "BTC-USD"
+NO_PID = 2**22 + 1  # above the largest id that Linux gives: no process has it, now or later
 
 
 @dataclass
@@ -65,7 +64,7 @@ class DeadSession:
         now_ns = wall_now_ns()
         beat = Beat(
             account=self.name, run_id=self.context.run_id, plan=self.context.plan.name, venue=self.context.venue,
-            pid=ended_pid(), run_dir=str(self.context.run_dir), endpoint=self.endpoint.model_dump_json(),
+            pid=NO_PID, run_dir=str(self.context.run_dir), endpoint=self.endpoint.model_dump_json(),
             started_ns=now_ns - 2 * silent_s * NS, beat_ns=now_ns - silent_s * NS, lost_after_s=30,
         )
         beat = msgspec.structs.replace(beat, **changes)
@@ -127,13 +126,6 @@ def dead_session(
             if venue_faults is not None:
                 left.set_faults(venue_faults)
             yield left
-
-
-def ended_pid() -> int:
-    """Return the id of a process that has ended."""
-    process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def _live_and_die(left: DeadSession, is_exposed: bool) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -18,10 +17,17 @@ ANSWER_WITHIN_S = 20.0
 CROWD = 120  # clients that hold a connection and say nothing
 
 
-@pytest.fixture
-def rig(tmp_path: Path) -> Iterator[ControlRig]:
-    with control_rig(tmp_path, patience_s=PATIENCE_S) as running:
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlRig]:
+    with control_rig(tmp_path_factory.mktemp("control"), patience_s=PATIENCE_S) as running:
         yield running
+
+
+@pytest.fixture
+def rig(shared: ControlRig) -> ControlRig:
+    """Return the shared server with both accounts ACTIVE."""
+    shared.reset()
+    return shared
 
 
 def connected(rig: ControlRig, data: bytes) -> socket.socket:

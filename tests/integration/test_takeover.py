@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
 
-from tests.dead_sessions import dead_session
+import pytest
+
+from tests.dead_sessions import DeadSession, dead_session
 from trading_core.control.accounts import account_guard
 from trading_core.control.takeover import take_over, takeovers
 from trading_core.local_exchange.faults import FaultPlan
@@ -41,15 +46,20 @@ def test_the_accounts_own_coins_stay(tmp_path: Path) -> None:
 
 def test_a_locked_event_store_does_not_keep_it_from_closing_what_the_run_bought(tmp_path: Path) -> None:
     with dead_session(tmp_path, coins="0.5") as left:
-        holder = sqlite3.connect(left.root / "events.sqlite3", isolation_level=None)
+        holder = sqlite3.connect(left.root / "events.sqlite3", isolation_level=None, check_same_thread=False)
         holder.execute("PRAGMA locking_mode=EXCLUSIVE")
         holder.execute("BEGIN EXCLUSIVE")
-        taken = take_over(left.root, left.account, reason="test", actor="kim", say=left.said.append)
-        holder.close()
+
+        def say(sentence: str) -> None:
+            left.said.append(sentence)
+            if "the event store cannot be read" in sentence:
+                holder.close()  # free again: the artifacts can be saved
+
+        taken = take_over(left.root, left.account, reason="test", actor="kim", say=say)
         assert taken.is_flat, taken.sentence
         assert (left.held(), left.resting()) == (Decimal("0.5"), 0)
         assert any("the event store cannot be read" in said for said in left.said)
-        assert taken.saved.startswith("not saved: StorageError")
+        assert taken.saved.startswith("saved ")
 
 
 def test_two_at_once_end_flat(tmp_path: Path) -> None:
@@ -75,3 +85,25 @@ def test_a_venue_that_answers_429_for_a_while_is_asked_until_it_is_good(tmp_path
         assert taken.is_flat, taken.sentence
         assert any(said.startswith("RateLimited") for said in left.said)
         assert (left.held(), left.resting()) == (0, 0)
+
+
+def greenlight(left: DeadSession, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the real command line in the folders of the dead session."""
+    environ = {**os.environ, "EVENT_STORE_ROOT": str(left.root), "ARTIFACTS_ROOT": str(left.root / "artifacts")}
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *words], env=environ, capture_output=True, text=True, timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.e2e
+def test_the_command_closes_everything_and_its_exit_code_says_so(tmp_path: Path) -> None:
+    with dead_session(tmp_path) as left:
+        done = greenlight(left, "emergency", "close-all", "--reason", "a drill")
+        assert done.returncode == 0, done.stderr
+        assert f"{left.name}: flat at the venue" in done.stdout
+        assert (left.held(), left.resting()) == (0, 0)
+        left.beat(endpoint="nonsense")
+        lost = greenlight(left, "emergency", "close-all", "--run", left.context.run_id)
+        assert (lost.returncode, account_guard(left.root, left.name).state) == (4, TradingState.HALTED)
+        assert "go to the venue's own web site now" in lost.stderr
