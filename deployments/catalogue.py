@@ -64,7 +64,8 @@ def _stages() -> list[Deployed]:
     filled: dict[str, object] = {"plan": "phase2", "venue": "local", "speed": 10}
     return [
         Deployed(
-            flow=flow, name="alone", tags=("single stage",), words=str(flow.description),
+            flow=flow, name=f"{flow.name.removeprefix('single ').replace(' ', '-')}-alone", tags=("single stage",),
+            words=str(flow.description),
             queue=ROLLOUTS if flow is live_micro_test_alone else OPERATIONS,
             request=filled if flow in at_venue else {},
         )

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.client.schemas.objects import WorkPool
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectAlreadyExists, PrefectHTTPStatusError
@@ -24,6 +25,7 @@ from deployments.catalogue import OPERATIONS, ROLLOUTS, Deployed, catalogue
 from deployments.deploy_settings import POOL, DeploySettings, Schedules, load_deploy_settings
 from trading_core.errors import ConfigurationError
 
+TAG = "greenlight"
 CONFLICT = 409  # HTTP: it is there already
 
 
@@ -32,6 +34,7 @@ def deploy(settings: DeploySettings) -> list[str]:
     with get_client(sync_client=True) as client:
         _apply_pool(client, settings)
         ids = {f"{d.flow.name}/{d.name}": _apply(d, settings) for d in catalogue(settings)}
+        _remove_others(client, frozenset(ids.values()))
         block_id = None if settings.webhook_url is None else save_block(settings.webhook_url)
         apply_automations(client, automations(ids["ladder/ladder"], ids["emergency/emergency"], block_id))
     return sorted(ids)
@@ -64,12 +67,20 @@ def _apply_queue(client: SyncPrefectClient, pool: WorkPool, name: str, priority:
 
 def _apply(wanted: Deployed, settings: DeploySettings) -> UUID:
     made = RunnerDeployment.from_flow(
-        wanted.flow, name=wanted.name, description=wanted.words, tags=["greenlight", *wanted.tags],
+        wanted.flow, name=wanted.name, description=wanted.words, tags=[TAG, *wanted.tags],
         parameters={"request": wanted.request} if wanted.request else {}, enforce_parameter_schema=True,
         schedules=_schedules(wanted, settings),
         work_pool_name=POOL, work_queue_name=wanted.queue, entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return UUID(str(made.apply()))
+
+
+def _remove_others(client: SyncPrefectClient, wanted: frozenset[UUID]) -> None:
+    """Remove what an earlier catalogue had; deployments without our tag are somebody else's."""
+    ours = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    for found in client.read_deployments(deployment_filter=ours):
+        if found.id not in wanted:
+            client.delete_deployment(found.id)
 
 
 def _schedules(wanted: Deployed, settings: DeploySettings) -> list[Schedule]:

@@ -30,13 +30,13 @@ class Request(BaseModel):
 class VenueRequest(Request):
     """What a run at a venue needs."""
 
-    plan: Rung = Field(default=Rung.PHASE2, description="The rung to run.")
+    plan: Rung = Field(default=Rung.PHASE2, title="Plan", description="The rung to run.")
     plan_file: str = Field(
         default="", max_length=500, title="Plan file",
         description="Path of a .toml file that takes the place of the rung's own plan; empty for none.",
     )
     venue: VenueName = Field(
-        default=VenueName.LOCAL,
+        default=VenueName.LOCAL, title="Venue",
         description="Where to trade. simulated and local rehearse on recorded days; live trades real money and is "
         "refused unless the worker's environment arms it.",
     )
@@ -116,7 +116,7 @@ class EmergencyRequest(Request):
     """What to do to which account, who wants it, and why."""
 
     action: EmergencyAction = Field(
-        default=EmergencyAction.REDUCE_ONLY,
+        default=EmergencyAction.REDUCE_ONLY, title="Action",
         description="reduce-only: no order that adds exposure. close-all: also cancel every order and close what the "
         "run opened. disable: no order at all. resume: back to ACTIVE, by a named operator.",
     )
