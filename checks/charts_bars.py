@@ -13,7 +13,7 @@ from checks.charts_scale import NUMBER, Unit, finite, moment_text, ticks, time_t
 
 BARS_MAX = 14  # more reasons than these are summed in a last row
 BINS = 60
-NAMES_WIDTH = 188
+NAMES_WIDTH, NOTES_WIDTH = 188, 170
 ROW = 24
 TIMELINE_WIDTH, LANE, LANE_LEFT = 980, 30, 112
 
@@ -60,7 +60,7 @@ def bar_chart(label: str, bars: Sequence[Bar], why_empty: str = "") -> Markup:
     rows = _summed(sorted((b for b in bars if b.value > 0), key=lambda b: (-b.value, b.label)))
     if not rows:
         return no_data(label, why_empty)
-    x = Scale(0, max(b.value for b in rows), NAMES_WIDTH, WIDTH - 110)
+    x = Scale(0, max(b.value for b in rows), NAMES_WIDTH, WIDTH - NOTES_WIDTH)
     parts = [_STRIPES]
     for number, bar in enumerate(rows):
         top = 6 + number * ROW

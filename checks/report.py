@@ -18,6 +18,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from checks.report_charts import chart_sections
+from checks.report_compare import (
+    checkpoints,
+    comparison,
+    funding,
+    latencies,
+    margin_windows,
+    parity,
+    results,
+)
 from checks.report_criteria import criteria, evidence
 from checks.report_load import Problem, RunFiles, load_run
 from checks.report_questions import questions
@@ -49,7 +58,8 @@ NO_BANNER = Banner(
 )
 TABLES: dict[str, tuple[Callable[[RunFiles], Table], ...]] = {
     "early": (broken_guardrails, failed_checks, broken_findings),
-    "tables": (steps, symbols, guardrails),
+    "compared": (comparison, parity),
+    "tables": (steps, results, symbols, latencies, checkpoints, margin_windows, funding, guardrails),
     "late": (findings, timeline),
     "provenance": (provenance, files),
 }
@@ -127,6 +137,7 @@ def _environment(*, autoescape: bool) -> Environment:
         lstrip_blocks=True, keep_trailing_newline=False,
     )
     environment.filters["cell"] = _markdown_cell
+    environment.filters["first_words"] = lambda words: words.partition(":")[0]
     return environment
 
 

@@ -12,11 +12,23 @@ from markupsafe import Markup
 
 from checks.charts import SERIES_MAX, Band, Limit, Series, line_chart, no_data, swatch
 from checks.charts_bars import Bar, Lane, Mark, Moment, bar_chart, histogram, timeline
+from checks.charts_heat import heat_map
+from checks.charts_lanes import strips
 from checks.charts_scale import BPS, MILLISECONDS, PERCENT, POWER_OF_TEN, SECONDS, USD, Point, Unit, span_text
-from checks.report_figures import drawdown, e_path, highest, latencies_ms, lowest, quantile, windows, with_holes
+from checks.report_figures import (
+    drawdown,
+    e_path,
+    farthest,
+    highest,
+    latencies_ms,
+    lowest,
+    quantile,
+    windows,
+    with_holes,
+)
 from checks.report_load import RunFiles
 from checks.report_view import ACCEPTANCE_METRICS, drift_limit, latency_target
-from trading_core.artifacts import LiquidityRow, ReconciliationRow, RefusedBy, TimelineRow
+from trading_core.artifacts import CrossCorrelation, LiquidityRow, ReconciliationRow, RefusedBy, TimelineRow
 from trading_core.clock import MINUTE_NS, NS
 from trading_core.gate.result import text
 from trading_core.gate.statistics import e_threshold
@@ -29,6 +41,7 @@ NO_BOOK = "no book was watched"
 ORDERS_SHOWN_MIN = 60
 LANES = (
     ("alerts", ("alert",)),
+    ("checkpoints", ("checkpoint",)),
     ("guardrails", ("guardrail",)),
     ("steps", ("step",)),
     ("trading state", ("state",)),
@@ -62,7 +75,7 @@ def chart_sections(run: RunFiles) -> list[ChartSection]:
         "Money": (_equity, _drawdown, _pnl, _drift),
         "Exposure and margin": (_positions, _margin),
         "Orders": (_rejections, _latency, *_e_processes(run)),
-        "Market quality": (_prices, _spread, _staleness, _depth),
+        "Market quality": (_prices, _correlation, _spread, _staleness, _depth),
         "What happened": (_timeline,),
     }
     return [ChartSection(title, tuple(_box(run, make) for make in boxes)) for title, boxes in sections.items()]
@@ -130,8 +143,13 @@ def _positions(run: RunFiles) -> ChartBox:
         Series(s, with_holes([(r.ts, _notional(r.positions, r.marks, sizes, s)) for r in rows], period))
         for s in symbols
     ]
+    note = "signed notional at the mark"
+    if (bucket := _bucket_s(run)) > 60 or len(series) > 1:
+        turned = [Series(s.name, farthest(s.points, bucket)) for s in series]
+        note = f"{note}, the farthest from zero of each {span_text(bucket)}; striped: short"
+        return ChartBox("Position by symbol", note, strips("Position", turned, unit=USD, why_empty=NO_SNAPSHOT))
     svg = line_chart("Position by symbol", series, unit=USD, from_zero=True, is_stepped=True, why_empty=NO_SNAPSHOT)
-    return ChartBox("Position by symbol", "signed notional at the mark", svg, _legend(series))
+    return ChartBox("Position by symbol", note, svg, _legend(series))
 
 
 def _notional(
@@ -206,22 +224,38 @@ def _e_processes(run: RunFiles) -> list[Callable[[RunFiles], ChartBox]]:
 
 def _e_process(c: Criterion, run: RunFiles) -> ChartBox:
     limit = None if c.quantile_limit is None else float(c.quantile_limit)
-    path = e_path(run.logs, float(c.p0 or 0), limit) if run.logs else []
+    names = _busiest(Counter(t.product_id for t in run.logs.rows)) if run.logs else []
+    wanted = ["all", *names[: SERIES_MAX - 1]] if len(names) > 1 else ["all"]
+    paths = {n: e_path(run.logs, float(c.p0 or 0), limit, "" if n == "all" else n) if run.logs else [] for n in wanted}
     bar = e_threshold(c.alpha)
-    top = float(bar.log10()) + 3
-    reached = next((n for n, (_, value) in enumerate(path, 1) if value >= bar.log10()), None)
+    reached = {name: next((n for n, (_, v) in enumerate(path, 1) if v >= bar.log10()), None)
+               for name, path in paths.items()}
     # What comes long after the crossing changes nothing and would squeeze it to the edge.
-    shown = path if reached is None else path[: max(ORDERS_SHOWN_MIN, 3 * reached)]
-    points: list[Point] = [(0, 0.0)]
-    points += [(n, min(top, max(LOG10_FLOOR, value))) for n, (_, value) in enumerate(shown, 1)]
-    if not path:
-        points = []
-    words = f"{c.title}: " + (f"shown after {reached:,} orders" if reached else f"not shown in {len(path):,} orders")
+    last = max((r or len(paths[name]) for name, r in reached.items()), default=0)
+    shown = max(ORDERS_SHOWN_MIN, 2 * last)
+    series = [Series(name, _capped(path[:shown], float(bar.log10()) + 3)) for name, path in paths.items()]
+    count = len(paths["all"])
+    words = f"shown after {reached['all']:,} orders" if reached["all"] else f"not shown in {count:,} orders"
     svg = line_chart(
-        f"Evidence path of {c.title}", [Series("e-value", points)], unit=POWER_OF_TEN, from_zero=True, counted="orders",
+        f"Evidence path of {c.title}", series, unit=POWER_OF_TEN, from_zero=True, counted="orders",
         limits=[Limit(float(bar.log10()), f"shown at {text(bar)}")], why_empty="no order was answered",
     )
-    return ChartBox("Evidence as it grew (e-value)", words, svg)
+    return ChartBox("Evidence as it grew (e-value)", f"{c.title}: {words}, pooled", svg, _legend(series))
+
+
+def _capped(path: Sequence[tuple[int, float]], top: float) -> list[Point]:
+    points: list[Point] = [(n, min(top, max(LOG10_FLOOR, value))) for n, (_, value) in enumerate(path, 1)]
+    return [(0, 0.0), *points] if points else []
+
+
+def _correlation(run: RunFiles) -> ChartBox:
+    found = run.find(CrossCorrelation)
+    values = {(r.first, r.second): r.correlation for r in found.rows} if found else {}
+    names = list(found.products[:SERIES_MAX]) if found else []
+    least = min((r.n for r in found.rows), default=0) if found else 0
+    why = "one product only" if len(names) == 1 else "too few minutes"
+    note = f"one-minute returns of the mark, {least:,} minutes" if values else ""
+    return ChartBox("Correlation of the products", note, heat_map("Correlation", names, values, why))
 
 
 def _prices(run: RunFiles) -> ChartBox:

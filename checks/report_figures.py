@@ -50,6 +50,15 @@ def lowest(points: Sequence[Point], bucket_s: int) -> list[Point]:
     return [(ts, None if v is None else -v) for ts, v in turned]
 
 
+def farthest(points: Sequence[Point], bucket_s: int) -> list[Point]:
+    """Return the value farthest from zero of each bucket of time; a bucket without any is a hole."""
+    above, below = highest(points, bucket_s), lowest(points, bucket_s)
+    return [
+        (ts, high if high is None or low is None or high >= -low else low)
+        for (ts, high), (_, low) in zip(above, below, strict=True)
+    ]
+
+
 def drawdown(rows: Sequence[ReconciliationRow]) -> list[tuple[int, float]]:
     """Return equity below its highest value so far, at each snapshot; zero or negative."""
     peak: Decimal | None = None
@@ -73,7 +82,9 @@ def quantile(values: Sequence[float], share: float) -> float | None:
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
-def e_path(logs: ExecutionLogs, p0: float, quantile_limit: float | None = None) -> list[tuple[int, float]]:
+def e_path(
+    logs: ExecutionLogs, p0: float, quantile_limit: float | None = None, product_id: str = ""
+) -> list[tuple[int, float]]:
     """Return log10 of the e-process after each answered order, probes left out, of this attempt alone.
 
     With a quantile limit an order succeeds if it was answered in that many milliseconds.
@@ -83,7 +94,8 @@ def e_path(logs: ExecutionLogs, p0: float, quantile_limit: float | None = None) 
     losses = [math.log((1 - q) / (1 - p0)) if q < 1 else -math.inf for q in rates]
     totals = [0.0] * len(rates)
     path = []
-    for answer in sorted((t.answer for t in logs.rows if not t.is_probe and t.answer), key=lambda a: a.ts):
+    mine = (t for t in logs.rows if not t.is_probe and product_id in ("", t.product_id))
+    for answer in sorted((t.answer for t in mine if t.answer), key=lambda a: a.ts):
         accepted = answer.kind is AnswerKind.ACCEPTED
         good = accepted if quantile_limit is None else float(answer.latency_ms or math.inf) < quantile_limit
         steps = gains if good else losses

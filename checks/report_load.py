@@ -28,13 +28,15 @@ from trading_core.gate.decide import DecisionRecord, GateInput
 from trading_core.gate.publish import GATE_INPUT
 from trading_core.gate.record import record_from_bytes
 from trading_core.gate.subject import Subject
+from trading_core.metrics.parity import ParityReport
 from trading_core.plan import Plan, Stage
-from trading_core.run_files import CHECKS, DECISION, SUBJECT, stage_result
+from trading_core.run_files import CHECKS, DECISION, PARITY, SUBJECT, stage_result
 from trading_core.stages.result import StageResult
 from trading_core.storage.artifact_store import MANIFEST, ArtifactStore, Manifest
 
 FILE_BYTES_MAX = 512 * 1024 * 1024  # a file above this is no artifact of one day
 T = TypeVar("T")
+Model = TypeVar("Model", bound=AnyArtifact)
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class RunFiles:
     plan: Plan | None = None
     subject: Subject | None = None
     decision: DecisionRecord | None = None
+    given: GateInput | None = None
+    parity: ParityReport | None = None
     manifest: Manifest | None = None
     stages: dict[Stage, StageResult] = field(default_factory=dict)
     artifacts: dict[ArtifactName, AnyArtifact] = field(default_factory=dict)
@@ -60,47 +64,45 @@ class RunFiles:
     problems: list[Problem] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
 
+    def find(self, model: type[Model]) -> Model | None:
+        """Return the artifact of this model."""
+        found = self.artifacts.get(ArtifactName(model.model_fields["artifact"].default))
+        return found if isinstance(found, model) else None
+
     @property
     def books(self) -> ReconciliationHistory | None:
         """Return the reconciliation history."""
-        found = self.artifacts.get(ArtifactName.RECONCILIATION_HISTORY)
-        return found if isinstance(found, ReconciliationHistory) else None
+        return self.find(ReconciliationHistory)
 
     @property
     def margin(self) -> MarginSnapshots | None:
         """Return the margin snapshots."""
-        found = self.artifacts.get(ArtifactName.MARGIN_SNAPSHOTS)
-        return found if isinstance(found, MarginSnapshots) else None
+        return self.find(MarginSnapshots)
 
     @property
     def logs(self) -> ExecutionLogs | None:
         """Return the execution logs."""
-        found = self.artifacts.get(ArtifactName.EXECUTION_LOGS)
-        return found if isinstance(found, ExecutionLogs) else None
+        return self.find(ExecutionLogs)
 
     @property
     def refusals(self) -> RejectionBreakdown | None:
         """Return the rejection breakdown."""
-        found = self.artifacts.get(ArtifactName.REJECTION_BREAKDOWN)
-        return found if isinstance(found, RejectionBreakdown) else None
+        return self.find(RejectionBreakdown)
 
     @property
     def cuts(self) -> SizedDownEvents | None:
         """Return the sized-down events."""
-        found = self.artifacts.get(ArtifactName.SIZED_DOWN_EVENTS)
-        return found if isinstance(found, SizedDownEvents) else None
+        return self.find(SizedDownEvents)
 
     @property
     def liquidity(self) -> LiquidityHistory | None:
         """Return the liquidity history."""
-        found = self.artifacts.get(ArtifactName.LIQUIDITY)
-        return found if isinstance(found, LiquidityHistory) else None
+        return self.find(LiquidityHistory)
 
     @property
     def timeline(self) -> Timeline | None:
         """Return the timeline."""
-        found = self.artifacts.get(ArtifactName.TIMELINE)
-        return found if isinstance(found, Timeline) else None
+        return self.find(Timeline)
 
     def window(self) -> tuple[int, int] | None:
         """Return start and end of the trading window, or None if no artifact says it."""
@@ -121,8 +123,11 @@ def load_run(run_dir: Path) -> RunFiles:
     for name in ArtifactName:
         if (artifact := _load(run, f"{name}.json", partial(from_json, name))) is not None:
             run.artifacts[name] = artifact
-    if run.plan is None and (given := _load(run, f"{GATE_INPUT}.json", GateInput.model_validate_json)) is not None:
-        run.plan = given.plan
+    run.given = _load(run, f"{GATE_INPUT}.json", GateInput.model_validate_json)
+    if run.plan is None and run.given is not None:
+        run.plan = run.given.plan
+    if (run_dir / f"{PARITY}.json").exists():  # made on demand: a run without one lacks nothing
+        run.parity = _load(run, f"{PARITY}.json", ParityReport.model_validate_json)
     _verify(run)
     return run
 
