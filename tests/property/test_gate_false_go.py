@@ -114,5 +114,5 @@ def test_of_ten_thousand_bots_at_the_boundary_at_most_five_in_a_hundred_are_prom
 @pytest.mark.soak
 @pytest.mark.parametrize(("acceptance", "at_least"), [(0.97, 0.3), (0.98, 0.75), (0.99, 0.95), (0.999, 0.99)])
 def test_the_power_to_promote_grows_with_the_distance_from_the_boundary(acceptance: float, at_least: float) -> None:
-    ended = simulate(subjects=1_000, acceptance=acceptance, seed=20261123)
+    ended = simulate(subjects=300, acceptance=acceptance, seed=20261123)
     assert ended.share_go >= at_least, ended
