@@ -186,7 +186,7 @@ class RunView:
             "state": self.state, "state_why": self.state_why,
             "money": {
                 "equity": _text(taken.equity) if taken else None, "pnl": _text(taken.pnl) if taken else None,
-                "day_pnl": _text(taken.day_pnl) if taken else None, "drift": _text(self.drift),
+                "day_pnl": _text(taken.day_pnl) if taken else None, "drift": _text(self._drift()),
                 "drift_limit": _text(next((g.limit for g in plan.guardrails if g.metric == "drift"), None)),
             },
             "margin": {
@@ -210,6 +210,9 @@ class RunView:
             "order_acceptance": both, "order_rejected_share": both,
             "place_order_latency_ms": Tally(successes=fast, failures=slow),
         }
+
+    def _drift(self) -> Decimal | None:
+        return self.drift if self.figures is None else self.figures.watched.get("drift", self.drift)
 
     def _latency(self) -> dict[str, Any]:
         ranked = sorted(self.latencies)
@@ -257,7 +260,7 @@ class RunView:
                 "share": share, "is_guardrail": rule.is_latched, "severity": rule.severity.value,
                 "latched": self.latched.get(name, "") if rule.is_latched else "",
             })
-        return rows
+        return sorted(rows, key=lambda row: -(row["share"] or 0.0))  # the nearest limit first
 
     def _next_checkpoint(self) -> dict[str, Any]:
         reached = {c["at_h"] for c in self.checkpoints}

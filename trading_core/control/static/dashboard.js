@@ -33,7 +33,8 @@ function grouped(value, digits) {
 }
 function dollars(value, digits = 2) {
   const words = grouped(value, digits);
-  return words === "–" ? words : words.startsWith("−") ? "−$" + words.slice(1) : "$" + words;
+  // A word joiner: no line may end between the sign and the amount.
+  return words === "–" ? words : words.startsWith("−") ? "−\u2060$" + words.slice(1) : "$" + words;
 }
 const percent = (value, digits = 1) => value === null || value === undefined ? "–" : (100 * Number(value)).toFixed(digits) + " %";
 const toneOf = (value) => Number(value) < 0 ? "bad" : Number(value) > 0 ? "good" : "";
@@ -59,7 +60,7 @@ function show(v) {
   text("acceptance-more", n + " orders, " + v.orders.fills + " fills, " + v.orders.rejected + " rejected, " + v.orders.denied + " denied by us");
   text("margin", percent(v.margin.utilization), Number(v.margin.utilization) > Number(v.margin.limit) ? "warn" : "");
   text("margin-more", "limit for entries " + percent(v.margin.limit, 0));
-  text("drift", dollars(v.money.drift, 4), Number(v.money.drift) !== 0 ? "warn" : "");
+  text("drift", dollars(v.money.drift, 4), Number(v.money.drift) > Number(v.money.drift_limit || Infinity) ? "bad" : Number(v.money.drift) !== 0 ? "warn" : "");
   text("drift-more", "stops at " + dollars(v.money.drift_limit));
   text("latency", v.latency.p95 === null ? "–" : Math.round(Number(v.latency.p95)) + " ms", v.latency.limit && Number(v.latency.p95) > Number(v.latency.limit) ? "warn" : "");
   text("latency-more", v.latency.p50 === null ? "no answer yet" : "half within " + Math.round(Number(v.latency.p50)) + " ms; limit " + grouped(v.latency.limit) + " ms");
