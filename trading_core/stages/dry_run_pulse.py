@@ -9,13 +9,14 @@ from trading_core.clock import NS, Clock
 from trading_core.engine import Engine
 from trading_core.events import AnyEvent, BookChanged, ClockTicked, StateChanged, SubmitWithheld
 from trading_core.moves import away_order
+from trading_core.orders import OrderIntent
 from trading_core.plan import Plan, Stage
 from trading_core.ports import Feed, Venue
 from trading_core.products import Product
 from trading_core.risk import Denial, DenialReason
 from trading_core.stages.checklist import CheckSpec, Seen, holds, run_checks
 from trading_core.stages.result import StageResult, StageStatus
-from trading_core.strategies.port import Strategy
+from trading_core.strategies.port import Strategy, Watching
 from trading_core.trading_state import TradingState
 
 PULSE_S = 20  # venue seconds of live data
@@ -41,6 +42,7 @@ class Pulse:
     changes: dict[str, int]
     distinct_mids: dict[str, set[Decimal]]
     would_place: int = 0
+    was_silent: bool = False  # the strategy wanted nothing in so short a time: it looks at a longer past
     denied: int = 0
     denied_when_stale: str = ""
 
@@ -100,6 +102,9 @@ def _listen(given: PulseInput, products: list[Product], pulse: Pulse) -> Seen:
             _take(engine, ClockTicked(ts_ns=clock.now_ns()))
             if is_open:
                 _decide(given.strategy, engine, pulse)
+        if is_open and pulse.would_place == pulse.denied == 0 and isinstance(given.strategy, Watching):
+            pulse.was_silent = True
+            _place(away_order(engine.desk, products[0].product_id), engine, pulse)
         _try_stale(given, pulse)
     finally:
         given.feed.close()
@@ -124,13 +129,17 @@ def _count(event: AnyEvent, engine: Engine, pulse: Pulse) -> None:
 def _decide(strategy: Strategy, engine: Engine, pulse: Pulse) -> None:
     """Let the strategy's wishes pass through the desk; what would have left is withheld."""
     for intent in strategy.decide(engine.desk):
-        answer = engine.desk.place(intent, "dry_run")
-        if isinstance(answer, Denial):
-            pulse.denied += 1
-        else:
-            pulse.would_place += 1
-            now_ns, order_id = engine.desk.now_ns, answer.client_order_id
-            _take(engine, SubmitWithheld(ts_ns=now_ns, client_order_id=order_id, reason="DRY_RUN"))
+        _place(intent, engine, pulse)
+
+
+def _place(intent: OrderIntent, engine: Engine, pulse: Pulse) -> None:
+    answer = engine.desk.place(intent, "dry_run")
+    if isinstance(answer, Denial):
+        pulse.denied += 1
+    else:
+        pulse.would_place += 1
+        now_ns, order_id = engine.desk.now_ns, answer.client_order_id
+        _take(engine, SubmitWithheld(ts_ns=now_ns, client_order_id=order_id, reason="DRY_RUN"))
 
 
 def _try_stale(given: PulseInput, pulse: Pulse) -> None:
@@ -144,4 +153,6 @@ def _try_stale(given: PulseInput, pulse: Pulse) -> None:
 
 def _cycle(pulse: Pulse) -> Seen:
     words = f"{pulse.would_place} orders would have left, {pulse.denied} were denied by us; none could be placed"
+    if pulse.was_silent:
+        words += f"; the strategy wanted nothing in {PULSE_S} s, so an entry of the plan was tried in its place"
     return holds(pulse.would_place > 0, words)

@@ -17,6 +17,7 @@ from trading_core.strategies.port import Strategy, Watching, load_strategy
 from trading_core.strategies.regime import Figures, Regime, regime_of
 
 DEFAULTS = {Regime.CALM: "two_sided_maker", Regime.TRENDING: "average_cross", Regime.ROUGH: "post_only_pulse"}
+CAUTIOUS = Regime.ROUGH
 FIGURE = BPS ** -1  # the figures are rounded to a ten-thousandth of a basis point: the record must hold them whole
 
 
@@ -49,15 +50,15 @@ class Automatic:
     @property
     def name(self) -> str:
         """Return the name of the strategy that trades now."""
-        return "automatic" if self._regime is None else self._strategies[self._regime].name
+        return self._strategies[self._regime or CAUTIOUS].name
 
     def decide(self, desk: Desk) -> list[OrderIntent]:
-        """Return what the chosen strategy wants; nothing before there are figures to choose by."""
+        """Return what the chosen strategy wants; until there are figures to choose by, what the careful one does."""
         self._look(desk)
         for strategy in self._strategies.values():
             if isinstance(strategy, Watching):
                 strategy.watch(desk)
-        return [] if self._regime is None else self._strategies[self._regime].decide(desk)
+        return self._strategies[self._regime or CAUTIOUS].decide(desk)
 
     def _look(self, desk: Desk) -> None:
         taken = [

@@ -53,7 +53,7 @@ def load_strategy(entry: Entry, seed: int) -> Strategy:
         strategy: object = factory(entry, Random(seed))
     except ConfigurationError as e:
         raise ConfigurationError(f"strategy {entry.strategy!r}: {e}") from e
-    except (TypeError, ValueError, ArithmeticError) as e:
+    except (TypeError, ValueError, LookupError, ArithmeticError) as e:
         raise ConfigurationError(
             f"strategy {entry.strategy!r} cannot be made of its parameters ({e}): it is called with entry and random"
         ) from e
