@@ -61,6 +61,9 @@ def resolve(reference: str) -> Any:
     return found
 
 
+COMMAND_WORD = r"[a-z]+(?:-[a-z]+)*"
+
+
 def commands(command: Any, prefix: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
     """Return every command of the command line as the words that call it."""
     children: dict[str, Any] = getattr(command, "commands", {})
@@ -128,13 +131,13 @@ def _alternatives(words: list[str]) -> list[tuple[str, ...]]:
 
 
 def test_the_readme_names_every_command() -> None:
-    named = {tuple(words.split()) for words in re.findall(r"`greenlight ((?:[a-z]+ ?)+)", text_of(README))}
+    named = {tuple(words.split()) for words in re.findall(rf"`greenlight ((?:{COMMAND_WORD} ?)+)", text_of(README))}
     assert {words for words in commands(get_command(app)) if words not in named} == set()
 
 
 def test_every_option_of_the_readme_exists() -> None:
     text = text_of(README)
-    rows = re.findall(r"^\| `greenlight ([a-z ]+)[^`]*` \|(.*)$", text, re.MULTILINE)
+    rows = re.findall(rf"^\| `greenlight ((?:{COMMAND_WORD} ?)+)[^`]*` \|(.*)$", text, re.MULTILINE)
     assert rows
     for words, row in rows:
         assert set(re.findall(r"(--[a-z]+)", row)) <= options_of(words.split()), words
