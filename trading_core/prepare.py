@@ -62,13 +62,17 @@ def prepare_run(
     write_document(context, SUBJECT, subject, start_ns=start_ns, end_ns=start_ns)
     write_document(context, PLAN, plan, start_ns=start_ns, end_ns=start_ns)
     write_document(context, RUN, context, start_ns=start_ns, end_ns=start_ns)
-    if venue.level is Level.L0:
-        # The account of a rehearsal is made for it: the operator who starts the run sets it active. Nobody else's is.
-        guard = make_guard(context, VirtualClock(start_ns))
-        if not guard.is_first_start:
-            return context  # the same run once more: a restart loosens nothing
-        guard.loosen(TradingState.ACTIVE, reason="rehearsal started", operator="operator of this rehearsal")
+    _open_account(context, start_ns)
     return context
+
+
+def _open_account(context: RunContext, start_ns: int) -> None:
+    """Set the account of a rehearsal active at its first start: it is made for the run. A restart loosens nothing."""
+    if context.level is not Level.L0:
+        return  # nobody else's account is ours to open
+    guard = make_guard(context, VirtualClock(start_ns))
+    if guard.is_first_start:
+        guard.loosen(TradingState.ACTIVE, reason="rehearsal started", operator="operator of this rehearsal")
 
 
 def _inside_restriction(plan: Plan, venue: VenueName, event_store_root: Path) -> Plan:

@@ -127,7 +127,7 @@ def run_seed(seed: int) -> Told:
             result = None
             while result is None:
                 try:
-                    result = stage.run(_given(world))
+                    result = stage.run(given_of(world))
                 except Killed:
                     restarts += 1
                     world.revive()
@@ -150,7 +150,8 @@ def _context(world: World) -> RunContext:
     )
 
 
-def _given(world: World) -> stage.MicroTestInput:
+def given_of(world: World) -> stage.MicroTestInput:
+    """Return what the next session of the world trades with: its own feed, line and guard, the one disk."""
     feed, broker, guard = world.connect()
     return stage.MicroTestInput(
         context=_context(world), products=world.products, clock=world.clock, feed=feed, broker=broker, log=world.log,

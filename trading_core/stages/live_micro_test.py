@@ -205,6 +205,7 @@ def _flat(flat: FlatReport | None) -> Check:
 
 
 def made_check(name: str, is_good: bool, observed: str, needed: str, remedy: str) -> Check:
+    """Return a check that is either passed, and then needs no remedy, or failed."""
     return Check(
         name=name, status=CheckStatus.PASSED if is_good else CheckStatus.FAILED, observed=observed, needed=needed,
         remedy="" if is_good else remedy,
