@@ -5,13 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.benchmarks import core, decision, replay, submit
+from tests.benchmarks import core, decision, replay, store, submit
 from tests.benchmarks.measure import show
 
 
 def main() -> None:
     """Print one table for each part; the day of Stage 3 comes last and takes a minute."""
     show("trading core", core.cases())
+    store.main()
     show("replay in process", replay.cases())
     decision.main()
     submit.main()
