@@ -12,19 +12,20 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.types import SecretDict
 from pydantic import SecretStr
 
-from tasks.window import CHECKPOINT, CHECKPOINT_EVERY_S
+from tasks.window import ALIVE, ALIVE_EVERY_S
 
 BLOCK = "greenlight-notify"
 CRITICAL = "greenlight.alert.critical"
-OVERDUE = "greenlight: overdue checkpoint"
-# Three checkpoints missed: one may be lost while the server restarts.
-OVERDUE_AFTER = timedelta(seconds=3 * CHECKPOINT_EVERY_S)
+SILENT = "greenlight: no sign of life"
+# Three missed: one or two may be lost while the server restarts.
+SILENT_AFTER = timedelta(seconds=3 * ALIVE_EVERY_S)
 FINAL = {f"prefect.flow-run.{name}" for name in (
-    "GO", "CONDITIONAL", "NoGo", "Refused", "Skipped", "Completed", "Failed", "Crashed", "Cancelled", "StagePassed",
+    "GO", "CONDITIONAL", "NoGo", "Refused", "Skipped", "Stopped", "Completed", "Failed", "Crashed", "Cancelled", "StagePassed",
     "StageFailed",
 )}
 ROLLOUT_RUNS = {"prefect.resource.role": "flow", "prefect.resource.name": "rollout"}
-NAMED = {"__prefect_kind": "jinja", "template": "{{ event.resource['prefect.resource.name'] }}"}
+# Without an event there is no name, and the emergency flow then means every account that trades.
+NAMED = {"__prefect_kind": "jinja", "template": "{{ event.resource['prefect.resource.name'] if event else '' }}"}
 
 
 def automations(ladder_id: UUID, emergency_id: UUID, block_id: UUID | None) -> list[AutomationCore]:
@@ -35,12 +36,9 @@ def automations(ladder_id: UUID, emergency_id: UUID, block_id: UUID | None) -> l
             trigger=_on(CRITICAL), actions=[_emergency(emergency_id, "critical alert")],
         ),
         AutomationCore(
-            name=OVERDUE, description=f"A run that trades says so each {CHECKPOINT_EVERY_S:g} s; this one fell silent.",
-            trigger=EventTrigger(
-                posture=Posture.Proactive, after={CHECKPOINT}, expect={CHECKPOINT, *FINAL}, threshold=1,
-                for_each={"prefect.resource.id"}, within=OVERDUE_AFTER,
-            ),
-            actions=[_emergency(emergency_id, "overdue checkpoint")],
+            name=SILENT, description=f"A run that trades says so each {ALIVE_EVERY_S:g} s; this one fell silent.",
+            trigger=_silent(),
+            actions=[_emergency(emergency_id, "no sign of life")],
         ),
         AutomationCore(
             name="greenlight: after a GO", trigger=_on("prefect.flow-run.GO", of_rollout=True),
@@ -86,6 +84,8 @@ def _telling(block_id: UUID) -> list[AutomationCore]:
         for name, words, trigger, body in (
             ("NO-GO", "A gate said no.", _on("prefect.flow-run.NoGo"), run),
             ("crash", "A run ended without a verdict.", _on("prefect.flow-run.Crashed"), run),
+            ("no sign of life", "A run that trades fell silent.", _silent(),
+             "A run that trades has not said so for some minutes: look at the dashboard and at the venue."),
             ("a run that was refused or skipped", "Nothing was started.",
              _on("prefect.flow-run.Refused", "prefect.flow-run.Skipped"), run),
             ("CRITICAL alert", "See the alert.", _on(CRITICAL),
@@ -98,6 +98,13 @@ def _on(*events: str, of_rollout: bool = False) -> EventTrigger:
     return EventTrigger(
         posture=Posture.Reactive, expect=set(events), threshold=1, within=timedelta(0),
         match_related=ROLLOUT_RUNS if of_rollout else {},
+    )
+
+
+def _silent() -> EventTrigger:
+    return EventTrigger(
+        posture=Posture.Proactive, after={ALIVE}, expect={ALIVE, *FINAL}, threshold=1,
+        for_each={"prefect.resource.id"}, within=SILENT_AFTER,
     )
 
 

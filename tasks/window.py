@@ -1,4 +1,4 @@
-"""Shows Prefect what a run is doing, from beside it: progress, checkpoints and the chain head.
+"""Shows Prefect what a run is doing, from beside it: progress, signs of life and the chain head.
 
 Nothing here can hold trading up: it runs in a thread of its own, each call has a time limit, and an API that is away is
 tried again at the next turn.
@@ -30,8 +30,8 @@ TURN_S = 5.0  # progress is for people
 HEAD_EVERY_S = 300.0  # the chain head leaves the machine that often: a later forgery would have to match it
 CALL_WITHIN_S = 5.0
 END_WITHIN_S = 2.0  # how long a finished stage waits for its last word; past it the thread is left to itself
-CHECKPOINT = "greenlight.run.checkpoint"
-CHECKPOINT_EVERY_S = 60.0
+ALIVE = "greenlight.run.alive"
+ALIVE_EVERY_S = 60.0
 API_AWAY = (httpx.HTTPError, PrefectException, OSError, RuntimeError)
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class _Window:
         self._clock = SystemClock()
         self._started_ns = self._clock.stopwatch_ns()
         self._progress_id: UUID | None = None
-        self._due = {CHECKPOINT: 0.0, "head": HEAD_EVERY_S}
+        self._due = {ALIVE: 0.0, "head": HEAD_EVERY_S}
 
     def run(self) -> None:
         """Look and tell until the stage is over."""
@@ -76,9 +76,9 @@ class _Window:
     def _tell(self, client: SyncPrefectClient) -> None:
         elapsed_s = (self._clock.stopwatch_ns() - self._started_ns) / NS
         self._show_progress(client, min(99.0, 100 * elapsed_s * self._speed / self._context.plan.protocol.window_s))
-        if elapsed_s >= self._due[CHECKPOINT]:
-            self._due[CHECKPOINT] = elapsed_s + CHECKPOINT_EVERY_S
-            emit_checkpoint(self._context, self._flow_run_id)
+        if elapsed_s >= self._due[ALIVE]:
+            self._due[ALIVE] = elapsed_s + ALIVE_EVERY_S
+            emit_alive(self._context, self._flow_run_id)
         if elapsed_s >= self._due["head"]:
             self._due["head"] = elapsed_s + HEAD_EVERY_S
             self._anchor(client)
@@ -115,10 +115,10 @@ class _Window:
         )
 
 
-def emit_checkpoint(context: RunContext, flow_run_id: UUID) -> None:
-    """Say that the run is alive: the automation `overdue checkpoint` waits for the next one."""
+def emit_alive(context: RunContext, flow_run_id: UUID) -> None:
+    """Say that the run is alive: an automation waits for the next such event."""
     emit_event(
-        event=CHECKPOINT,
+        event=ALIVE,
         resource={
             "prefect.resource.id": f"prefect.flow-run.{flow_run_id}",
             "prefect.resource.name": context.run_id,
