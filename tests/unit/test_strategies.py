@@ -225,7 +225,7 @@ def test_a_quote_that_is_still_right_stays_and_another_makes_way_first() -> None
     [bid] = feed(market, strategy, [5_000_000])
     order = market.open(bid)
     assert feed(market, strategy, [5_000_000] * 6) == []
-    assert order.status is OrderStatus.OPEN
+    assert not market.desk.waiting.is_replaced(order)
     assert feed(market, strategy, [4_990_000] * 6) == []
     assert order.status is OrderStatus.CANCEL_REQUESTED
     assert len(market.desk.orders.live()) == 1

@@ -24,7 +24,10 @@ BUILT_IN = {
 class Strategy(Protocol):
     """Decides what to place; called once a second while the protocol lets it trade."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Return the name that its signals carry; the automatic strategy's changes with its choice."""
+        ...
 
     def decide(self, desk: Desk) -> list[OrderIntent]:
         """Return the orders wanted now; the desk sizes, reviews and sends them."""
