@@ -20,8 +20,8 @@ SILENT = "greenlight: no sign of life"
 # Three missed: one or two may be lost while the server restarts.
 SILENT_AFTER = timedelta(seconds=3 * ALIVE_EVERY_S)
 FINAL = {f"prefect.flow-run.{name}" for name in (
-    "GO", "CONDITIONAL", "NoGo", "Refused", "Skipped", "Stopped", "Completed", "Failed", "Crashed", "Cancelled", "StagePassed",
-    "StageFailed",
+    "GO", "CONDITIONAL", "NoGo", "Refused", "Skipped", "Stopped", "Completed", "Failed", "Crashed", "Cancelled",
+    "StagePassed", "StageFailed",
 )}
 ROLLOUT_RUNS = {"prefect.resource.role": "flow", "prefect.resource.name": "rollout"}
 # Without an event there is no name, and the emergency flow then means every account that trades.
