@@ -35,6 +35,7 @@ class ControlRig:
     root: Path
     settings: ControlSettings
     url: str
+    authority: Path | None = None  # that signed the server's certificate
 
     @property
     def port(self) -> int:
@@ -53,6 +54,8 @@ class ControlRig:
             headers["Authorization"] = f"Bearer {token}"
         with requests.Session() as client:
             client.trust_env = False
+            if self.authority is not None:
+                client.verify = str(self.authority)
             return client.request(method, self.url + path, headers=headers, timeout=TIMEOUT_S, **more)
 
     def post(self, path: str, *, key: str = "", **more: Any) -> requests.Response:
@@ -77,13 +80,13 @@ class ControlRig:
 
 
 @contextmanager
-def control_rig(folder: Path, **changes: Any) -> Iterator[ControlRig]:
+def control_rig(folder: Path, authority: Path | None = None, **changes: Any) -> Iterator[ControlRig]:
     """Yield a served control API with two accounts, both ACTIVE."""
     root = folder / "events"
     settings = ControlSettings(event_store_root=root, artifacts_root=folder / "artifacts", port=0, **changes)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     with ControlThread(make_app(settings), settings) as server:
-        rig = ControlRig(root, settings, server.url)
+        rig = ControlRig(root, settings, server.url, authority)
         rig.reset()
         yield rig
 

@@ -43,6 +43,7 @@ class DeadSession:
     endpoint: Endpoint
     server: ServerThread
     venue: Connection
+    coins: Decimal  # what the account held before it
     said: list[str] = field(default_factory=list)
 
     @property
@@ -121,7 +122,7 @@ def dead_session(
             key_file=key_file, speed=SPEED, clock_anchor_ns=start_ns,
         )
         with connect(context, endpoint) as venue:
-            left = DeadSession(folder / "events", context, endpoint, server, venue)
+            left = DeadSession(folder / "events", context, endpoint, server, venue, Decimal(coins or 0))
             _live_and_die(left, is_exposed)
             if venue_faults is not None:
                 left.set_faults(venue_faults)

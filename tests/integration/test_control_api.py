@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.control_rig import ENDED, LIVE, ControlRig, control_rig
+from trading_core.advanced_trade.server_tls import AUTHORITY, CERTIFICATE, KEY, tls_context
 from trading_core.control.accounts import account_guard
 from trading_core.control.auth import COOKIE, CSRF_HEADER, read_token
 from trading_core.control.bodies import CONFIRMATION
@@ -212,6 +214,31 @@ def test_a_setting_wants_the_token_for_everything(tmp_path: Path) -> None:
 def test_nothing_listens_beyond_loopback_without_token_and_tls(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
         make_settings(**wrong)
+
+
+def test_beyond_loopback_the_token_travels_in_tls_only(tmp_path: Path) -> None:
+    tls_context(tmp_path / "tls", "localhost")  # makes an authority and a certificate
+    files = {"tls_certificate": tmp_path / "tls" / CERTIFICATE, "tls_key": tmp_path / "tls" / KEY}
+    with control_rig(
+        tmp_path, authority=tmp_path / "tls" / AUTHORITY, host="0.0.0.0", is_token_everywhere=True,
+        names=("0.0.0.0",), **files,
+    ) as rig:
+        rig.url = f"https://localhost:{rig.port}"
+        assert rig.ask("POST", "/api/reduce-only").status_code == 401
+        signed = rig.ask("POST", "/api/sign-in", json={"token": rig.token})
+        assert "Secure" in signed.headers["set-cookie"]
+        assert (rig.post("/api/reduce-only").status_code, rig.state()) == (200, REDUCE_ONLY)
+        with pytest.raises(requests.ConnectionError):
+            requests.post(f"http://localhost:{rig.port}/api/reduce-only", timeout=5)
+
+
+def test_files_that_are_no_certificate_are_told_before_anything_listens(tmp_path: Path) -> None:
+    path = tmp_path / "none.pem"
+    path.write_text("nothing", "ascii")
+    with pytest.raises(ConfigurationError, match="TLS files"), control_rig(
+        tmp_path, tls_certificate=path, tls_key=path
+    ):
+        pass
 
 
 def test_beyond_loopback_with_token_and_tls_is_allowed() -> None:

@@ -33,6 +33,8 @@ from trading_core.storage.event_reader import EventReader
 T = TypeVar("T")
 ASK_AGAIN_S = 1  # machine seconds after the first failure; doubled up to the next line
 ASK_AGAIN_S_MAX = 10
+# Their orders never leave the process of the session: what is open there ends with it.
+INSIDE_THE_SESSION = frozenset({VenueName.SIMULATED, VenueName.PAPER})
 
 
 class Target(Account, frozen=True, kw_only=True):
@@ -63,8 +65,8 @@ def target_of(root: Path, account: Account) -> Target:
 @contextmanager
 def reach(target: Target) -> Iterator[Connection]:
     """Yield a connection to the venue of the account; raises ConfigurationError for a venue in another process."""
-    if target.context.venue is VenueName.SIMULATED:
-        raise ConfigurationError("venue simulated lives inside the process of its run and ends with it")
+    if target.context.venue in INSIDE_THE_SESSION:
+        raise ConfigurationError(f"venue {target.context.venue} lives inside the process of its run and ends with it")
     with connect(target.context, target.endpoint) as connection:
         yield connection
 
@@ -72,7 +74,7 @@ def reach(target: Target) -> Iterator[Connection]:
 def has_venue_ended(target: Target) -> bool:
     """Tell whether a rehearsal's own venue is gone, and with it all that was open there."""
     pid = target.endpoint.pid if target.context.venue is VenueName.LOCAL else None
-    if target.context.venue is VenueName.SIMULATED:
+    if target.context.venue in INSIDE_THE_SESSION:
         pid = target.beat.pid if target.beat is not None else None
     return pid is not None and not is_running(pid)
 
