@@ -100,7 +100,10 @@ def _given(
 class Pulse:
     """A thread that beats while the session's loop moves: a hung loop looks dead to the watchdog, and should."""
 
-    def __init__(self, heartbeat: Heartbeat, lifeline: Lifeline) -> None:
+    def __init__(
+        self, heartbeat: Heartbeat, lifeline: Lifeline, stalled_after_s: float = STALLED_AFTER_S
+    ) -> None:
+        self._stalled_after_ns = int(stalled_after_s * NS)
         self._heartbeat = heartbeat
         self._lifeline = lifeline
         self._is_over = threading.Event()
@@ -122,7 +125,7 @@ class Pulse:
         while True:
             if self._lifeline.moves != seen:
                 seen, moved_ns = self._lifeline.moves, clock.stopwatch_ns()
-            if clock.stopwatch_ns() - moved_ns <= STALLED_AFTER_S * NS:
+            if clock.stopwatch_ns() - moved_ns <= self._stalled_after_ns:
                 try:
                     self._heartbeat.beat()
                 except StorageError as e:

@@ -110,6 +110,20 @@ def test_server_ends_when_its_pipe_ends(launcher: Launcher) -> None:
     assert process.wait(WITHIN_S) == 0
 
 
+def test_an_orphan_stays_for_the_session_that_still_needs_it(launcher: Launcher) -> None:
+    parent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    lasting = launcher.start(parent_pid=parent.pid, linger_s=3_600)
+    address = ready(lasting)["rest_host"]
+    brief = launcher.start(parent_pid=parent.pid, linger_s=0.1)
+    ready(brief)
+    parent.kill()
+    parent.communicate()
+    assert brief.wait(WITHIN_S) == 0
+    assert requests.get(f"http://{address}{BASE}/time", timeout=5).status_code == 200
+    lasting.terminate()
+    assert lasting.wait(WITHIN_S) == 0
+
+
 def test_server_ends_when_its_parent_ends(launcher: Launcher) -> None:
     parent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     process = launcher.start(parent_pid=parent.pid)
