@@ -151,7 +151,7 @@ def _run_id(plan: Plan, venue: VenueName) -> str:
 def _how_it_ended(settings: Settings, run_id: str) -> str:
     """Return what an interrupted session last said of the venue, from the event store."""
     try:
-        with EventReader(settings.event_store_root, run_id) as reader:
+        with EventReader(settings.store, run_id) as reader:
             ends = [stored.event for stored in reader.events(types=("StepEnded",))]
     except GreenlightError as e:
         return f"No order was stored: {e}"
