@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.seeding.faults import Fault, swap
 
-LEDGER = ("unit/test_ledger", "property/test_ledger")
-STATE = ("unit/test_trading_state", "property/test_trading_state")
+LEDGER = ("unit/test_ledger", "unit/test_ledger_guards", "property/test_ledger")
+STATE = ("unit/test_trading_state", "unit/test_trading_state_rules", "property/test_trading_state")
 ORDERS = ("unit/test_order_manager", "unit/test_engine")
 LADDER = ("unit/test_emergency",)
 SESSION = ("unit/test_session", "unit/test_order_manager")
