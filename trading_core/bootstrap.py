@@ -24,8 +24,8 @@ from trading_core.advanced_trade.sdk_transport import open_transport
 from trading_core.advanced_trade.stream import StreamFeed
 from trading_core.advanced_trade.stream_inprocess import InProcessFeed
 from trading_core.clock import Clock, SystemClock, VirtualClock, from_iso
-from trading_core.errors import ConfigurationError
-from trading_core.exchange_process import start_exchange
+from trading_core.errors import ConfigurationError, GreenlightError
+from trading_core.exchange_process import ENDPOINT_FILE, go_on_at, start_exchange
 from trading_core.executor import InlineExecutor
 from trading_core.local_exchange.config import ExchangeConfig
 from trading_core.local_exchange.exchange import LocalExchange
@@ -93,7 +93,9 @@ def open_venue(context: RunContext) -> Iterator[Endpoint]:
             finally:
                 del _simulated[context.run_id]
         case VenueName.LOCAL:
-            with start_exchange(context, exchange_config(context, SystemClock().now_ns())) as endpoint:
+            left = _left_behind(context)
+            fresh = exchange_config(context, SystemClock().now_ns())
+            with start_exchange(context, fresh) if left is None else go_on_at(left) as endpoint:
                 yield endpoint
         case VenueName.SANDBOX:
             yield SANDBOX
@@ -101,6 +103,18 @@ def open_venue(context: RunContext) -> Iterator[Endpoint]:
             yield PRODUCTION.model_copy(update={"key_file": load_settings(os.environ).key_file})
         case _:
             assert_never(context.venue)
+
+
+def _left_behind(context: RunContext) -> Endpoint | None:
+    """Return the exchange of this run that outlived the process that started it: it knows the run's own key."""
+    try:
+        path = context.event_store_root / "accounts" / account_name(context) / ENDPOINT_FILE
+        endpoint = Endpoint.model_validate_json(path.read_text("utf-8"))
+        with connect(context, endpoint) as connection:
+            connection.venue.key_permissions()
+    except (OSError, ValueError, GreenlightError):
+        return None
+    return endpoint
 
 
 @contextmanager

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from trading_core.advanced_trade.keys import KeyKind, KeyRegistry, generate_key
@@ -21,6 +22,7 @@ READY_WITHIN_S = 60.0
 STOP_WITHIN_S = 10.0
 LINGER_S = 60.0  # after its parent's end and the last session's: to end flat, to be looked at, to be gone on with
 LOOK_EVERY_S = 0.05
+ENDPOINT_FILE = "endpoint.json"  # beside the state file of the account, once a session was started
 
 
 @contextmanager
@@ -50,6 +52,17 @@ def start_exchange(context: RunContext, exchange: ExchangeConfig) -> Iterator[En
             )
         finally:
             _stop(process)
+
+
+@contextmanager
+def go_on_at(endpoint: Endpoint) -> Iterator[Endpoint]:
+    """Yield the exchange that a killed process of this run left behind, and end it with the block."""
+    try:
+        yield endpoint
+    finally:
+        if endpoint.pid is not None:
+            with suppress(ProcessLookupError):
+                os.kill(endpoint.pid, signal.SIGTERM)
 
 
 def _make_key(folder: Path) -> tuple[Path, Path]:

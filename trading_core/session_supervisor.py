@@ -18,6 +18,7 @@ from trading_core.emergency import FlatReport, LadderLimits, flatten
 from trading_core.engine import Engine
 from trading_core.errors import GreenlightError, StorageError
 from trading_core.events import SessionStarted
+from trading_core.exchange_process import ENDPOINT_FILE
 from trading_core.executor import InlineExecutor
 from trading_core.plan import Stage
 from trading_core.resume import replay
@@ -35,7 +36,6 @@ from trading_core.trading_state import TradingState
 # Real seconds for a stopped session to end: two minutes of winding down, ten rounds of the ladder, the last artifacts.
 STOP_WITHIN_S = 240.0
 CONTEXT_FILE = "context.json"
-ENDPOINT_FILE = "endpoint.json"
 LOG_FILE = "session.log"
 
 log = logging.getLogger(__name__)

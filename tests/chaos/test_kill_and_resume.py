@@ -25,12 +25,15 @@ from trading_core.events import (
     SnapshotTaken,
     StepEnded,
 )
+from trading_core.exchange_process import ENDPOINT_FILE
 from trading_core.heartbeat import read_beats
 from trading_core.orders import Purpose
+from trading_core.plan import Stage
 from trading_core.replay import replay_run
 from trading_core.run import Endpoint
 from trading_core.run_files import FIVE_ARTIFACTS
-from trading_core.session_supervisor import ENDPOINT_FILE, session_folder, supervise
+from trading_core.session_supervisor import session_folder, supervise
+from trading_core.stages.files import read_stage
 from trading_core.stages.result import Check, CheckStatus, StageResult, StageStatus
 from trading_core.storage.artifact_store import ArtifactStore
 from trading_core.storage.event_reader import EventReader
@@ -200,6 +203,31 @@ def test_a_session_without_its_supervisor_ends_flat_by_itself(tmp_path: Path, ho
     flow.wait(60)
     assert_artifacts_saved(local)
     assert local.guard.state is TradingState.REDUCE_ONLY
+
+
+@pytest.mark.soak
+def test_a_flow_that_was_killed_with_its_session_is_gone_on_with_at_the_same_exchange(tmp_path: Path) -> None:
+    context = context_of(tmp_path, "both", short_plan())
+    path = tmp_path / "asked.json"
+    path.write_text(context.model_dump_json(), "utf-8")
+    local = Local(context, Endpoint())
+    flow = subprocess.Popen([sys.executable, "-m", "tests.chaos.flow_stand_in", str(path)])
+    local.until(flow, lambda: fills(local) >= 1)
+    local.endpoint = Endpoint.model_validate_json((session_folder(context) / ENDPOINT_FILE).read_text("utf-8"))
+    (beat,) = read_beats(context.event_store_root)
+    os.kill(flow.pid, signal.SIGSTOP)  # so that it cannot climb the ladder for the session
+    os.kill(beat.pid, signal.SIGKILL)
+    flow.kill()
+    flow.wait(60)
+    again = subprocess.Popen([sys.executable, "-m", "tests.chaos.flow_stand_in", str(path)])
+    local.until(again, lambda: bool(local.events(SessionResumed)))
+    assert again.wait(120) == 0
+    result = read_stage(context, Stage.LIVE_MICRO_TEST)
+    assert result is not None
+    assert check_of(result, "session").status is CheckStatus.PASSED, result.summary
+    assert check_of(result, "flat_at_end").status is CheckStatus.PASSED
+    sent = [e.client_order_id for e in local.events(OrderSubmitted) if isinstance(e, OrderSubmitted)]
+    assert len(sent) == len(set(sent))
 
 
 @pytest.mark.soak
