@@ -41,6 +41,13 @@ class CancelAnswer(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class EditAnswer(msgspec.Struct, frozen=True):
+    """What the venue says to an edit; a refusal leaves the order as it was."""
+
+    is_accepted: bool
+    reason: str = ""
+
+
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """What the venue would say to an order; `errors` are PreviewFailureReason values, empty if it would pass."""
 
@@ -169,4 +176,8 @@ class Broker(Venue, Protocol):
 
     def cancel(self, order_ids: Sequence[str]) -> list[CancelAnswer]:
         """Ask the venue to cancel, at most 100 at a time."""
+        ...
+
+    def edit(self, order_id: str, order: ApprovedOrder) -> EditAnswer:
+        """Give a resting order the price and the total size of the approved one. Raises OutcomeUnknown like submit."""
         ...

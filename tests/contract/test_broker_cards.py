@@ -14,7 +14,9 @@ from trading_core.errors import BadRequest, ConfigurationError
 from trading_core.events import BookChanged, HeartbeatReceived, OrderReported, StreamChanged, StreamState
 from trading_core.market import OrderBook
 from trading_core.money import plain
+from trading_core.order_policy import guarded
 from trading_core.orders import Liquidity, OrderIntent, OrderStatus, OrderType, Side, TimeInForce
+from trading_core.plan import BracketDistance
 from trading_core.ports import Accepted, Rejected
 from trading_core.products import Product, ProductType
 
@@ -223,6 +225,44 @@ def test_cancelling_what_is_gone_or_unknown_is_refused_by_id(venue: Venue) -> No
     assert [a.is_accepted for a in answers] == [False, False]
     assert all(a.reason.isupper() for a in answers)
     assert venue.broker.cancel([]) == []
+
+
+def test_a_resting_order_is_edited_to_another_price_and_total_size(venue: Venue) -> None:
+    order_id, btc = rest(venue, "card-edit"), venue.broker.product("BTC-USD")
+    price = venue.price(btc, Side.BUY, 150)
+    changed = approved(limit(btc, Side.BUY, price, post_only=True), "card-edit")
+    assert venue.broker.edit(order_id, changed).is_accepted
+    found = venue.broker.order(order_id)
+    assert (found.status, found.limit_price, found.size) == (OrderStatus.OPEN, price, changed.intent.size)
+    again = venue.broker.edit(order_id, changed)
+    assert (again.is_accepted, again.reason) == (False, "EDIT_REQUEST_EQUAL_TO_ORIGINAL_REQUEST")
+
+
+def test_an_edit_of_what_is_gone_or_would_take_is_refused_and_changes_nothing(venue: Venue) -> None:
+    order_id, btc = rest(venue, "card-no-edit"), venue.broker.product("BTC-USD")
+    before = venue.broker.order(order_id)
+    crossing = limit(btc, Side.BUY, venue.price(btc, Side.BUY, -50), post_only=True)
+    refused = venue.broker.edit(order_id, approved(crossing, "card-no-edit"))
+    assert (refused.is_accepted, refused.reason) == (False, "INVALID_EDITED_PRICE")
+    assert venue.broker.order(order_id) == before
+    venue.broker.cancel([order_id])
+    assert not venue.broker.edit(order_id, approved(crossing, "card-no-edit")).is_accepted
+
+
+def test_an_entry_with_a_bracket_names_it_and_ends_with_it(venue: Venue) -> None:
+    btc = venue.broker.product("BTC-USD")
+    price = venue.price(btc, Side.BUY, 100)
+    distance = BracketDistance(take_profit_bps=Decimal(100), stop_loss_bps=Decimal(200))
+    entry = guarded(btc, limit(btc, Side.BUY, price, post_only=True), distance)
+    assert venue.broker.preview(entry).errors == ()
+    answer = venue.broker.submit(approved(entry, "card-bracket"))
+    assert isinstance(answer, Accepted)
+    assert venue.broker.order(answer.order_id).attached_order_id == answer.attached_order_id != ""
+    bracket = venue.broker.order(answer.attached_order_id)
+    assert (bracket.order_type, bracket.side, bracket.status) == ("BRACKET", Side.SELL, OrderStatus.OPEN)
+    assert {o.order_id for o in venue.broker.open_orders()} == {answer.order_id, answer.attached_order_id}
+    venue.broker.cancel([answer.order_id])
+    venue.events_until(lambda _: venue.broker.order(answer.attached_order_id).status is OrderStatus.CANCELLED)
 
 
 def test_more_than_a_hundred_orders_are_cancelled_in_batches(venue: Venue) -> None:

@@ -85,7 +85,8 @@ def test_an_entry_leaves_with_a_bracket_around_it_or_not_at_all(
 def test_the_venues_bracket_is_tracked_once_and_guards_what_was_filled() -> None:
     market, order, leg = guarded_market()
     assert (leg.intent.order_type, leg.intent.side, leg.intent.reduce_only) == (OrderType.BRACKET, Side.SELL, True)
-    assert (leg.guards, leg.outstanding) == (order, 0)
+    assert leg.guards is order
+    assert leg.outstanding == 0
     again = market.feed(OrderReported(
         ts_ns=market.now_ns,
         order=msgspec.structs.replace(make_report(order, OrderStatus.OPEN, "0.004", order_id="v-1").order,

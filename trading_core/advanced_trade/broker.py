@@ -8,11 +8,13 @@ from trading_core.advanced_trade import wire_orders
 from trading_core.advanced_trade.broker_transport import API, CREATE_ORDER, Urgency
 from trading_core.advanced_trade.broker_venue import ReadOnlyVenue
 from trading_core.advanced_trade.reasons import first_known, is_expected
-from trading_core.errors import OutcomeUnknown, SchemaDrift, VenueUnavailable
+from trading_core.errors import ConfigurationError, OutcomeUnknown, SchemaDrift, VenueUnavailable
+from trading_core.money import plain
 from trading_core.orders import OrderIntent, Purpose
-from trading_core.ports import Accepted, CancelAnswer, Rejected, SubmitAnswer
+from trading_core.ports import Accepted, CancelAnswer, EditAnswer, Rejected, SubmitAnswer
 from trading_core.risk import ApprovedOrder
 
+EDIT_ORDER = "/orders/edit"
 CANCELS_MAX = 100  # order ids that one batch_cancel takes
 EXITS = frozenset({Purpose.EXIT, Purpose.PROBE_EXIT_WHILE_REDUCING, Purpose.EMERGENCY})
 NO_CANCEL_FAILURE = "UNKNOWN_CANCEL_FAILURE_REASON"  # Coinbase's word for "nothing went wrong"
@@ -57,6 +59,26 @@ class AdvancedTradeBroker(ReadOnlyVenue):
         for start in range(0, len(order_ids), CANCELS_MAX):
             answers += self._cancel_batch(order_ids[start : start + CANCELS_MAX])
         return answers
+
+    def edit(self, order_id: str, order: ApprovedOrder) -> EditAnswer:
+        """Give a resting order the price and the total size of the approved one; sent once.
+
+        Raises OutcomeUnknown if the venue may have done it: until it was asked, the larger of both sizes counts.
+        """
+        intent = order.intent
+        if intent.limit_price is None:
+            raise ConfigurationError("an edit needs a limit price: only resting limit orders can be edited")
+        stop = {} if intent.stop_price is None else {"stop_price": plain(intent.stop_price)}
+        asked = {"order_id": order_id, "price": plain(intent.limit_price), "size": plain(intent.size), **stop}
+        try:
+            answer = self._ask(
+                wire_orders.EditBody, "EditOrderResponse", EDIT_ORDER, method="POST", body=asked,
+                urgency=_urgency(intent),
+            )
+        except (VenueUnavailable, SchemaDrift) as e:
+            raise OutcomeUnknown(order.client_order_id, str(e)) from e
+        errors = [first_known(e.edit_failure_reason, e.preview_failure_reason) for e in answer.errors]
+        return EditAnswer(is_accepted=answer.success, reason=", ".join(errors))
 
     def _cancel_batch(self, order_ids: Sequence[str]) -> list[CancelAnswer]:
         body = self._ask(

@@ -62,6 +62,20 @@ class CancelBody(msgspec.Struct, frozen=True):
     results: list[CancelResult]
 
 
+class EditError(msgspec.Struct, frozen=True):
+    """Why an edit was refused."""
+
+    edit_failure_reason: str = ""
+    preview_failure_reason: str = ""
+
+
+class EditBody(msgspec.Struct, frozen=True):
+    """POST /orders/edit."""
+
+    success: bool
+    errors: list[EditError] = []
+
+
 class PreviewBody(msgspec.Struct, frozen=True):
     """POST /orders/preview."""
 
