@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from enum import IntEnum
 from pathlib import Path
@@ -109,6 +110,8 @@ def run(
         "plan": found.name, "plan_file": plan if plan.endswith(".toml") else "", "venue": chosen, "day": day,
         "seed": seed, "speed": speed, "faults": faults, "run_id": name,
     }
+    # As Ctrl+C: the session ends flat, and what it said is said here.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         _run_flow(asked)
     except KeyboardInterrupt:
