@@ -98,7 +98,8 @@ def draw(seed: int) -> Script:
     ]
     deeds = []
     if chance.random() < 0.25:
-        deeds.append(Deed(chance.randint(1, 120), chance.choice((TradingState.REDUCE_ONLY, TradingState.HALTED))))
+        state = chance.choice((TradingState.REDUCE_ONLY, TradingState.HALTED))
+        deeds.append(Deed(chance.randint(1, 120), state, is_before_order=chance.random() < 0.5))
     return Script(
         day=chance.choice(DAYS), seed=seed, faults=FaultPlan(name="drawn", seed=seed, **chosen), plan=_plan(chance),
         coins=chance.choice((ZERO, Decimal("1.5"))), kills=kills, deeds=deeds,
@@ -170,6 +171,11 @@ def _check_end(world: World, result: StageResult) -> None:
         is_dust = world.held() * world.exchange.last_price(BTC) < product.quote_min_size * 2
         assert not world.exchange.open_orders(world.account_id), "says flat, and orders rest"
         assert world.held() < product.base_min_size or is_dust, f"says flat, and holds {world.held()}"
+    sent = [order.request.client_order_id for order in world.exchange.orders(world.account_id)]
+    has_climbed = any("-e-" in client_order_id for client_order_id in sent)
+    if world.script.is_healthy and not has_climbed:
+        assert session.status is CheckStatus.PASSED, f"nothing was wrong, and yet {session.observed}"
+        assert flat.status is CheckStatus.PASSED, f"nothing was wrong, and yet {flat.observed}"
     rows = list(world.log.stored())
     began = next(row.event for row in rows if isinstance(row.event, SessionStarted))
     engine = stage.make_engine(

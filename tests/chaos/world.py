@@ -57,10 +57,11 @@ class Kill:
 
 @dataclass(frozen=True)
 class Deed:
-    """What an operator does to the state file, so many venue seconds after the start."""
+    """What an operator does to the state file, so many venue seconds in; or only as the next order is about to leave."""
 
     after_s: int
     state: TradingState
+    is_before_order: bool = False
 
 
 @dataclass
@@ -76,6 +77,11 @@ class Script:
     deeds: list[Deed]
     gaps_s: list[int]
     damages_state: bool = False
+
+    @property
+    def is_healthy(self) -> bool:
+        """Tell whether the venue and the operator do nothing: kills alone must not make a session fail."""
+        return set(self.faults.model_dump(exclude_defaults=True)) <= {"name", "seed"} and not self.damages_state
 
 
 @dataclass
@@ -143,9 +149,11 @@ class World:
             with self.state_path.open("ab") as file:
                 file.write(b"{")
 
-    def operate(self) -> None:
-        """Let the operator do what is due."""
+    def operate(self, event: AnyEvent) -> None:
+        """Let the operator do what is due while the event is on its way to the disk."""
         while self.deeds and self.clock.now_ns() - self.start_ns >= self.deeds[0].after_s * NS:
+            if self.deeds[0].is_before_order and not isinstance(event, OrderSubmitted):
+                return
             deed = self.deeds.pop(0)
             guard = TradingGuard(self.state_path, self.clock.now_ns)
             guard.tighten(deed.state, reason="operator", actor="operator")
@@ -222,7 +230,7 @@ class Disk:
         """Keep one event."""
         world = self._world
         if not world.is_dead:
-            world.operate()
+            world.operate(event)
         world.moment("append")
         self._seq += 1
         self._rows.append(StoredEvent(self._seq, event.ts_ns, kind, event))
