@@ -6,7 +6,11 @@ from typing import Any
 
 import requests
 
+from trading_core.clock import pause
+
 WITHIN_S = 5.0
+BUSY = 503  # HTTP: the server's database is busy right now
+TRIES_MAX, BETWEEN_TRIES_S = 5, 1.0
 RUNS_MAX = 200  # a page of Prefect's API
 GOING_ON = ("PENDING", "RUNNING", "CANCELLING")
 
@@ -24,7 +28,12 @@ def settle_runs(api_url: str, auth: str, pool: str, state: dict[str, str]) -> in
         runs = found.json()
         for run in runs:
             path = f"{api_url}/flow_runs/{run['id']}/set_state"
-            requests.post(path, json={"state": state, "force": True}, auth=(user, password), timeout=WITHIN_S)
+            for _ in range(TRIES_MAX):
+                asked = {"state": state, "force": True}
+                answer = requests.post(path, json=asked, auth=(user, password), timeout=WITHIN_S)
+                if answer.status_code != BUSY:
+                    break
+                pause(BETWEEN_TRIES_S)
     except (requests.RequestException, ValueError):
         return 0
     return len(runs)

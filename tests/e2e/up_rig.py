@@ -42,9 +42,15 @@ class Rig:
         return str(json.loads((self.prefect / "up.json").read_text("utf-8"))["api_url"])
 
     def ask(self, method: str, path: str, body: object = None, *, password: str = "") -> requests.Response:
-        """Return the API's answer."""
-        auth = ("greenlight", password or self.password)
-        return requests.request(method, f"{self.api}/{path}", json=body, auth=auth, timeout=30)
+        """Return the API's answer; asks again while its database is busy, as Prefect's own client does."""
+        auth, answers = ("greenlight", password or self.password), []
+
+        def is_answered() -> bool:
+            answers.append(requests.request(method, f"{self.api}/{path}", json=body, auth=auth, timeout=30))
+            return answers[-1].status_code != 503
+
+        wait_for(is_answered, 60)
+        return answers[-1]
 
     def found(self, what: str, **filters: Any) -> list[dict[str, Any]]:
         """Return what the API has of flow_runs, artifacts, deployments or automations."""

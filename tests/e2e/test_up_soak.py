@@ -1,0 +1,176 @@
+"""What takes minutes with everything up: one run an account, crashes, the drill, late runs, notices, and stopping."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.up import descendants_of
+from tests.e2e.command import left_behind, wait_for
+from tests.e2e.up_rig import Rig, start_up, stop
+from trading_core.heartbeat import Beat, read_beats
+
+pytestmark = pytest.mark.soak
+
+TOLD: list[dict[str, Any]] = []
+LOCAL = {"plan": "phase2", "venue": "local", "speed": 2}
+HOLD = """
+import sys
+from flows.account_slot import limited
+with limited("of-a-test", float(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+class Hook(BaseHTTPRequestHandler):
+    """Takes what Prefect tells."""
+
+    def do_POST(self) -> None:
+        TOLD.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Everything up, with a webhook of the test's own; the last test stops it."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{server.server_address[1]}/hook"
+    made = start_up(tmp_path_factory.mktemp("soak"), GREENLIGHT_WEBHOOK_URL=url, GREENLIGHT_ROLLOUTS_AT_ONCE="3")
+    yield made
+    if made.process.poll() is None:
+        stop(made)
+    server.shutdown()
+    server.server_close()
+
+
+def test_no_go_is_told_by_webhook(rig: Rig) -> None:
+    run = rig.run("rollout/phase2", {"plan": "phase2", "venue": "simulated", "faults": "reject_all"})
+    assert run["state"]["name"] == "NoGo"
+    assert wait_for(lambda: any(told["title"] == "Greenlight: NO-GO" for told in TOLD), 60), TOLD
+
+
+def test_scheduled_run_that_is_late_is_skipped_with_the_reason(rig: Rig) -> None:
+    deployment = rig.ask("GET", "deployments/name/rollout/stage3-daily").json()["id"]
+    anchor = datetime.now(UTC) + timedelta(seconds=90)  # the scheduler looks each minute
+    schedule = {
+        "active": True, "schedule": {"interval": 86_400, "anchor_date": anchor.isoformat(), "timezone": "UTC"},
+        "parameters": {"request": {"plan": "stage3", "venue": "simulated", "start_within_s": 1}},
+    }
+    made = rig.ask("POST", f"deployments/{deployment}/schedules", [schedule])
+    assert made.status_code == 201, made.text
+
+    def skipped() -> list[dict[str, Any]]:
+        return [run for run in rig.runs_of("rollout") if run["state"]["name"] == "Skipped"]
+
+    assert rig.waits_for(lambda: bool(skipped()))
+    run = skipped()[0]
+    assert run["state"]["type"] == "CANCELLED"
+    assert "limit 1 s" in run["state"]["message"]
+    assert rig.ask("DELETE", f"deployments/{deployment}/schedules/{made.json()[0]['id']}").status_code == 204
+
+
+def test_second_run_of_an_account_is_refused_and_the_slot_is_free_after_a_crash(rig: Rig) -> None:
+    asked = {**LOCAL, "run_id": "twice"}
+    first = str(rig.start("rollout/phase2", asked).json()["id"])
+    assert rig.waits_for(lambda: _beat(rig, "twice") is not None)
+    second = rig.run("rollout/phase2", asked)
+    assert (second["state"]["name"], second["state"]["type"]) == ("Refused", "CANCELLED")
+    assert "rehearsal-twice" in second["state"]["message"]
+    os.kill(_flow_process(rig), signal.SIGKILL)
+    assert rig.ended(first)["state"]["name"] == "Crashed"
+    assert rig.waits_for(lambda: (beat := _beat(rig, "twice")) is not None and beat.has_ended)
+    third = rig.run("rollout/phase2", {**asked, "speed": 10})
+    assert third["state"]["name"] in ("GO", "CONDITIONAL", "NoGo"), third["state"]
+
+
+def test_slot_at_the_server_is_held_and_free_after_a_kill(rig: Rig) -> None:
+    holder = _holder(rig, 0)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    refused = _holder(rig, 1)
+    assert "AccountBusy" in refused.communicate()[1]
+    holder.kill()
+    holder.communicate()
+    waiter = _holder(rig, 240)
+    out, err = waiter.communicate()
+    assert out == "held\n", err
+
+
+def test_drill_is_flat_in_time(rig: Rig) -> None:
+    run = rig.run("drill/drill", {"plan": "phase2"})
+    assert run["state"]["name"] == "DrillPassed", run["state"]["message"]
+
+
+def test_stopping_ends_the_run_flat_and_leaves_nothing(rig: Rig) -> None:
+    run = str(rig.start("rollout/phase2", {**LOCAL, "run_id": "stopped"}).json()["id"])
+    assert rig.waits_for(lambda: _beat(rig, "stopped") is not None)
+    stop(rig)
+    assert left_behind(rig.home) == []
+    beat = _beat(rig, "stopped")
+    assert beat is not None
+    assert (beat.has_ended, beat.is_flat) == (True, True)
+    assert _state_in_database(rig, run) == "Stopped"
+
+
+def test_down_ends_what_a_killed_up_left_and_nothing_else(tmp_path: Path) -> None:
+    rig = start_up(tmp_path)
+    rig.process.kill()
+    rig.process.communicate()
+    assert left_behind(rig.home)
+    healthy = rig.home.run("doctor")
+    assert healthy.code == 4
+    assert "greenlight down" in healthy.out
+    done = rig.home.run("down")
+    assert (done.code, left_behind(rig.home)) == (0, []), done.err
+    assert rig.home.run("down").out == "nothing is up\n"
+
+
+def _beat(rig: Rig, run_id: str) -> Beat | None:
+    return next((beat for beat in read_beats(rig.home.events) if beat.run_id == run_id), None)
+
+
+def _flow_process(rig: Rig) -> int:
+    """Return the process of the one flow run that goes on."""
+    parts = json.loads((rig.prefect / "up.json").read_text("utf-8"))["children"]
+    worker = next(int(part["pid"]) for part in parts if part["name"] == "worker")
+    engines = [below.pid for below in descendants_of(worker) if "prefect.engine" in below.name]
+    assert len(engines) == 1
+    return engines[0]
+
+
+def _holder(rig: Rig, wait_s: int) -> subprocess.Popen[str]:
+    environ = {
+        **rig.home.environ(), "PREFECT_API_URL": rig.api, "PREFECT_API_AUTH_STRING": f"greenlight:{rig.password}",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(wait_s)], env=environ, text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+
+
+def _state_in_database(rig: Rig, run_id: str) -> str:
+    connection = sqlite3.connect(f"file:{rig.prefect / 'prefect.db'}?mode=ro", uri=True)
+    try:
+        found = connection.execute("select state_name from flow_run where id = ?", (run_id,)).fetchone()
+    finally:
+        connection.close()
+    assert found is not None
+    return str(found[0])
