@@ -112,7 +112,7 @@ def dead_session(
     key_file = folder / "key.json"
     key_file.touch(mode=0o600)
     key_file.write_text(key.to_json(), "utf-8")
-    exchange = exchange_config(context, start_ns)
+    exchange = exchange_config(context, start_ns).model_copy(update={"faults": built_in(venue_faults or FaultPlan())})
     if coins:
         accounts = [{"balances": {"USD": "10000", "BTC": coins}}]
         exchange = type(exchange).model_validate({**exchange.model_dump(), "accounts": accounts})
@@ -127,6 +127,12 @@ def dead_session(
             if venue_faults is not None:
                 left.set_faults(venue_faults)
             yield left
+
+
+def built_in(faults: FaultPlan) -> FaultPlan:
+    """Return what of a fault plan has to be there from the start: thin books and price gaps are made ahead."""
+    kept = {"depth_share": faults.depth_share, "gap_at_s": faults.gap_at_s, "gap_share": faults.gap_share}
+    return FaultPlan().model_copy(update=kept)
 
 
 def _live_and_die(left: DeadSession, is_exposed: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.dead_sessions import dead_session
+from tests.dead_sessions import built_in, dead_session
 from trading_core.control.takeover import take_over
 from trading_core.local_exchange.faults import PRESETS
 from trading_core.plan import Rollback
@@ -23,7 +23,7 @@ def test_a_takeover_gets_through_each_fault(tmp_path: Path, name: str) -> None:
     with dead_session(tmp_path, coins="0.5", venue_faults=PRESETS[name]) as left:
         taken = take_over(left.root, left.account, reason="test", actor="kim", say=left.said.append)
         assert taken.is_flat, left.said
-        left.set_faults(PRESETS["none"])
+        left.set_faults(built_in(PRESETS[name]))
         assert left.resting() == 0
         assert abs(left.held() - left.coins) * 100_000 < 2, left.said  # dust at most, and the owner keeps the rest
 
