@@ -25,6 +25,7 @@ from flows import (
     cli_replay,
     cli_state,
     cli_up,
+    cli_watch,
 )
 from flows.console import show_decision, stage_ended
 from trading_core.clock import SystemClock, to_datetime
@@ -52,6 +53,7 @@ app.add_typer(cli_emergency.app, name="emergency")
 app.add_typer(cli_gate.app, name="gate")
 app.add_typer(cli_state.app, name="state")
 app.add_typer(cli_alerts.app, name="alerts")
+app.command("watch")(cli_watch.watch)
 app.add_typer(cli_events.app, name="events")
 app.command("replay")(cli_replay.replay)
 app.command("watchdog")(cli_control.watchdog)

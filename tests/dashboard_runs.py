@@ -106,7 +106,7 @@ class WatchedRun:
                 "daily_loss": max(ZERO, 10_000 - self._equity), "drift": Decimal(drift), "staleness_s": Decimal("0.9"),
                 "margin_utilization": used, "clock_offset_s": Decimal("0.031"), "unexpected_rejections": ZERO,
                 "consecutive_rejections": ZERO, "unresolved_orders": ZERO, "rate_limit_errors": ZERO,
-                "margin_call": ZERO,
+                "margin_call": ZERO, "spread_bps": ZERO, "checkpoint_overdue_s": ZERO,
             },
         ))
 
@@ -120,6 +120,8 @@ class WatchedRun:
         )
         ts_ns, latency_ms = self.now_ns, Decimal(self._chance.randrange(60, 220))
         self.add(ev.OrderSubmitted(ts_ns=ts_ns, client_order_id=name, signal_id="s", intent=intent, mid=Decimal(1)))
+        if self._orders > 2:
+            self._end(f"w-{self._orders - 2:05d}")
         if rejected:
             self.add(ev.OrderRejected(ts_ns=ts_ns, client_order_id=name, reason="INVALID_LIMIT_PRICE_POST_ONLY",
                                       is_expected=True, latency_ms=latency_ms))
@@ -130,8 +132,6 @@ class WatchedRun:
                         price=Decimal(MARKS[product_id]), size=intent.size, commission=ZERO,
                         liquidity=Liquidity.MAKER, ts_ns=ts_ns)
             self.add(ev.FillBooked(ts_ns=ts_ns, fill=fill))
-        if self._orders > 2:
-            self._end(f"w-{self._orders - 2:05d}")
 
     def _end(self, name: str) -> None:
         """Let the venue report an order as cancelled: two orders rest at any time."""
