@@ -13,6 +13,7 @@ import traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
@@ -108,8 +109,14 @@ def draw(seed: int) -> Script:
     )
 
 
+@cache
+def phase2() -> Plan:
+    """Return the plan that all seeds vary."""
+    return find_plan("phase2")
+
+
 def _plan(chance: Random) -> Plan:
-    plan = find_plan("phase2")
+    plan = phase2()
     steps = tuple(step for step in STEPS if chance.random() < 0.5)
     protocol = plan.protocol.model_copy(
         update={"window_s": chance.randint(20, 90), "steps": steps, "snapshot_every_s": chance.choice((7, 30))}

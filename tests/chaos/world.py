@@ -57,7 +57,7 @@ class Kill:
 
 @dataclass(frozen=True)
 class Deed:
-    """What an operator does to the state file, so many venue seconds in; or only as the next order is about to leave."""
+    """What an operator does to the state file, so many venue seconds in; or only as the next order leaves."""
 
     after_s: int
     state: TradingState

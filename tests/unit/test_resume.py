@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.chaos.simulate import given_of
 from tests.chaos.world import Kill, Killed, Script, World
+from trading_core.emergency import flatten
 from trading_core.errors import ConfigurationError
 from trading_core.events import (
     AccountRead,
@@ -194,6 +196,40 @@ def test_a_store_that_decided_otherwise_is_left_by_the_ladder(make_world: Callab
     assert session.observed.startswith("Unreconciled: the stored events do not rebuild the session")
     assert status_of(result, "flat_at_end") is CheckStatus.PASSED
     assert world.exchange.open_orders(world.account_id) == []
+
+
+def test_what_a_ladder_closed_meanwhile_is_not_sold_again_from_the_accounts_own_coins(tmp_path: Path) -> None:
+    """The supervisor or the watchdog climbed the ladder for the dead session: our books still hold what it sold."""
+    world = _killed_while_holding(tmp_path, coins=Decimal("1.5"))
+    feed, broker, _ = world.connect()
+    feed.start(list(world.products.values()))
+    report = flatten(
+        broker, world.clock, world.products, {"BTC-USD": Decimal("1.5")}, collar_bps=Decimal(100), order_prefix="sim"
+    )
+    feed.close()
+    assert report.is_flat
+    before = at_venue(world)
+    result = stage.run(given_of(world))
+    session = next(check for check in result.checks if check.name == "session")
+    assert "the venue holds something else than our books" in session.observed
+    assert at_venue(world) == before
+    assert world.held() >= 0
+    assert status_of(result, "flat_at_end") is CheckStatus.PASSED
+
+
+def _killed_while_holding(root: Path, coins: Decimal) -> World:
+    for n in range(3, 20):
+        folder = root / str(n)
+        folder.mkdir()
+        script = Script(day="typical", seed=1, faults=FaultPlan(), plan=short_plan(), coins=coins,
+                        kills=[Kill("send", n)], deeds=[], gaps_s=[1, 1])
+        world = World(script, folder)
+        with suppress(Killed):
+            stage.run(given_of(world))
+        if world.is_dead and world.held() > 0:
+            world.revive()
+            return world
+    raise AssertionError("no session was holding anything when it was killed")
 
 
 def test_a_replay_drops_commands_and_says_what_the_crash_kept_from_the_store(
