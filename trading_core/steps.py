@@ -26,6 +26,7 @@ from trading_core.risk import Denial, DenialReason
 from trading_core.script import Script, Until
 from trading_core.sizing import Depth, SizingMode, size_order
 from trading_core.trading_state import TradingState
+from trading_core.waiting import HeldStop
 
 AUTO_CANCEL_GRACE_S = 10  # venue seconds after the limit within which the cancel must be confirmed
 PNL_TOLERANCE = Decimal("0.000001")  # average cost is a quotient; the rest is exact
@@ -104,8 +105,9 @@ def auto_cancel(desk: Desk) -> Script:
 
 
 def stop_limit(desk: Desk) -> Script:
-    """A stop-limit that does not cross is accepted for each product and watched; then cancelled, or captured."""
+    """A stop-limit that does not cross rests for each product and is watched; then cancelled, or captured."""
     resting: dict[str, TrackedOrder] = {}
+    held: dict[str, HeldStop] = {}
     for product_id in traded(desk):
         product, mark = desk.products[product_id], desk.mark(product_id)
         if mark is None:
@@ -119,20 +121,25 @@ def stop_limit(desk: Desk) -> Script:
             order_type=OrderType.STOP_LIMIT, stop_price=stop,
             limit_price=product.round_price(stop * (1 + 10 / BPS), Side.SELL),
         )
-        order = desk.place(intent, "stop_limit")
+        order = desk.place_stop(intent, "stop_limit")
         if isinstance(order, TrackedOrder):
             resting[product_id] = order
+        elif isinstance(order, HeldStop):
+            held[product_id] = order
     yield from answered(desk, list(resting.values()))
     accepted = [p for p, o in resting.items() if o.status in (OrderStatus.OPEN, OrderStatus.FILLED)]
     # Watched while they rest: one that triggers is captured, and what it bought is sold again.
     watch_ns = desk.now_ns + desk.plan.protocol.stop_watch_s * NS
-    yield Until(lambda: all(o.is_final for o in resting.values()), watch_ns)
+    yield Until(lambda: not held and all(o.is_final for o in resting.values()), watch_ns)
+    for local in held.values():
+        desk.waiting.drop(desk, local)
     yield from cancelled(desk, list(resting.values()), "stop_limit")
     triggered = [p for p, o in resting.items() if o.booked > 0]
     for product_id in triggered:
         yield from close_position(desk, product_id, "stop_limit", Purpose.EXIT)
-    is_shown = set(accepted) == set(traded(desk)) and all(desk.is_dust(p) for p in triggered)
+    is_shown = {*accepted, *held} == set(traded(desk)) and all(desk.is_dust(p) for p in triggered)
     words = f"accepted for {', '.join(accepted) or 'no product'}; triggered: {', '.join(triggered) or 'none'}"
+    words += f"; held by us: {', '.join(held)}" if held else ""
     desk.end_step("stop_limit", is_shown=is_shown, detail=words, triggered=Decimal(len(triggered)))
 
 

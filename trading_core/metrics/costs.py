@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal
+from collections import Counter
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from itertools import pairwise
 
+from trading_core import events as ev
 from trading_core.artifacts import ExecutionLogs, MarginSnapshots, ReconciliationHistory
-from trading_core.clock import NS
+from trading_core.clock import NS, iso
+from trading_core.funding import FUNDING_STEP
 from trading_core.gate.evidence import ComparisonObservation, InvariantObservation
 from trading_core.gate.outcomes import Reason
 from trading_core.metrics.evidence import Unusable
 from trading_core.metrics.facts import View, sent_traces
-from trading_core.money import ZERO
+from trading_core.money import ONE, ZERO, plain
 
 HOUR_NS = 3600 * NS
 SLIPPAGE_MARGIN_BPS = Decimal(1)  # a fifth of what the impact model expects of taking the touch
@@ -57,7 +60,20 @@ def funding_accrued(view: View) -> InvariantObservation:
         if a.ts // HOUR_NS != b.ts // HOUR_NS and margin.get(a.seq) and margin.get(b.seq)
     ]
     paid = [b for a, b in held if a.funding != b.funding]
+    accruals = view.facts.of(ev.FundingAccrued)
+    sizes = view.evidence.get(ExecutionLogs).contract_sizes
+    broken = [f"event {seq}: {plain(e.amount)} is not position, mark and rate" for seq, e in accruals
+              if e.amount != _funding(e, sizes.get(e.product_id, ONE))]
+    times = Counter((e.product_id, e.funding_ns) for _, e in accruals)
+    broken += [f"{product_id} was accrued {n} times at {iso(at)}" for (product_id, at), n in times.items() if n > 1]
     return InvariantObservation(
         metric=view.metric, refs=view.evidence.refs(ReconciliationHistory, MarginSnapshots),
-        event_seqs=tuple(b.seq for b in paid[:20]), expected=len(held), observed=len(paid), final_holds=True,
+        event_seqs=tuple(b.seq for b in paid[:20]), expected=len(held), observed=len(paid),
+        violations=tuple(broken[:20]), final_holds=not broken,
     )
+
+
+def _funding(event: ev.FundingAccrued, contract_size: Decimal) -> Decimal:
+    """Return what the record's own figures give: longs pay at a positive rate."""
+    amount = -event.position * contract_size * event.mark * event.rate
+    return amount.quantize(FUNDING_STEP, ROUND_HALF_EVEN)

@@ -59,12 +59,19 @@ def post_only_placed(view: View) -> Effect:
 
 
 def stop_limit_placed(view: View) -> Effect:
-    """A stop-limit probe was accepted, for each product of the plan."""
+    """A stop-limit probe was accepted, for each product of the plan; held by us where the plan says that we hold it."""
     orders = [
         p for p in view.facts.placed
         if p.intent.purpose is Purpose.PROBE_STOP and p.intent.order_type is OrderType.STOP_LIMIT
     ]
-    return _accepted_for_each(view, orders)
+    found, local = _accepted_for_each(view, orders), view.plan.policy.local_stops
+    held = [
+        (seq, e.intent.product_id) for seq, e in view.facts.of(ev.LocalStopChanged)
+        if e.change == "HELD" and e.intent.product_id in local
+    ]
+    missing = [p for p in found.missing if p not in {product_id for _, product_id in held}]
+    seqs = [seq for seq, _ in held]
+    return Effect([*found.provoked, *seqs], [*found.seen, *seqs], missing)
 
 
 def crossing_rejected(view: View) -> Effect:
