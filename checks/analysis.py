@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -51,9 +52,12 @@ def analyse(context: RunContext, now_ns: int, timeout_s: float = VALIDATION_TIME
     Writes checks.json. Never raises for what is wrong with artifacts or events: that is what it reports.
     """
     store = ArtifactStore(context.run_dir)
-    events, chain_error = read_events(context)
-    evidence = load_evidence(store, context.run_id, context.subject_digest)
-    report = check(context, store, evidence, events, timeout_s)
+    with ThreadPoolExecutor(max_workers=1) as beside:  # Great Expectations has a process of its own: read meanwhile
+        validated = beside.submit(run_validation, context.run_dir, timeout_s)
+        events, chain_error = read_events(context)
+        evidence = load_evidence(store, context.run_id, context.subject_digest)
+        observed = observe(context.plan, evidence, events, chain_error)
+        report = check(context, store, evidence, events, validated.result())
     refs = _keep(context, store, report, evidence, now_ns)
     checks = (*_checks(report), _chain_check(len(events), chain_error))
     bad = next((c for c in checks if c.status is CheckStatus.FAILED), None)
@@ -66,7 +70,7 @@ def analyse(context: RunContext, now_ns: int, timeout_s: float = VALIDATION_TIME
         summary=f"{held} checks on {len(ArtifactName)} artifacts hold" if bad is None
         else f"{bad.name}: {bad.observed}",
         checks=checks,
-        observations=(*observe(context.plan, evidence, events, chain_error), observation_of(report, refs)),
+        observations=(*observed, observation_of(report, refs)),
         artifacts={a.name.value: a.ref.sha256 for a in evidence.artifacts.values() if a.ref is not None},
     )
 
@@ -77,7 +81,7 @@ def read_events(context: RunContext) -> tuple[list[tuple[int, AnyEvent]], str | 
         with EventReader(context.store, context.run_id) as reader:
             error = None
             try:
-                reader.verify()
+                _verify(context, reader)
             except StorageError as e:
                 error = str(e)
             return [(stored.seq, stored.event) for stored in reader.events()], error
@@ -85,11 +89,18 @@ def read_events(context: RunContext) -> tuple[list[tuple[int, AnyEvent]], str | 
         return [], str(e)
 
 
+def _verify(context: RunContext, reader: EventReader) -> None:
+    """Verify the chain, and that it passes through the head that the artifacts were made at; raises StorageError."""
+    entries = ArtifactStore(context.run_dir).manifest().artifacts
+    heads = {entry.chain_head for name in ArtifactName if (entry := entries.get(name.value)) is not None}
+    for head in heads or {None}:
+        reader.verify(head)
+
+
 def check(
-    context: RunContext, store: ArtifactStore, evidence: Evidence, events: Events, timeout_s: float
+    context: RunContext, store: ArtifactStore, evidence: Evidence, events: Events, report: CheckReport
 ) -> CheckReport:
-    """Return the findings of all suites and cross checks; each criterion of the registry has one."""
-    report = run_validation(context.run_dir, timeout_s)
+    """Return the suites' findings with those of the cross checks; each criterion of the registry has one."""
     by_criterion = {finding.criterion: finding for finding in report.findings}
     crossed = cross_checks(CrossView(context, evidence, events, store, by_criterion))
     expected = tuple(sorted([*registry(), *CROSS]))

@@ -52,7 +52,7 @@ def digests(view: CrossView) -> Broken:
 
 def headers(view: CrossView) -> Broken:
     """All artifacts are of one run, one subject and one window, the run's own."""
-    found = {name: view.evidence.artifacts[name] for name in FIVE}
+    found = {name: view.evidence.artifacts[name] for name in ArtifactName}
     seen = Broken()
     first = view.evidence.get(ReconciliationHistory).header
     for name, loaded in found.items():

@@ -20,6 +20,7 @@ from flows import (
     cli_exchange,
     cli_gate,
     cli_ladder,
+    cli_parity,
     cli_people,
     cli_plan,
     cli_replay,
@@ -66,6 +67,7 @@ app.command("waive")(cli_people.waive)
 app.command("approve")(cli_people.approve)
 app.command("analyze")(cli_ladder.analyze)
 app.command("report")(cli_ladder.report)
+app.command("parity")(cli_parity.parity)
 cli_gate.app.command("golden")(cli_people.golden)
 cli_gate.app.command("decide")(cli_people.decide)
 

@@ -16,6 +16,7 @@ def main() -> None:
     show("replay in process", replay.cases())
     decision.main()
     submit.main()
+    subprocess.run([sys.executable, "-m", "tests.benchmarks.pipeline"], check=True)
     # In a process of its own: its peak memory would otherwise be that of everything before it.
     subprocess.run([sys.executable, "-m", "tests.benchmarks.day"], check=True)
 

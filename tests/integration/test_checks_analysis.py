@@ -9,13 +9,15 @@ from pathlib import Path
 
 from checks.analysis import analyse, run_validation
 from tests.evidence_runs import START_NS, Events, make_context, make_events, write_run
+from tests.finished_runs import finish
 from trading_core.clock import NS
 from trading_core.gate.criteria import evaluate
 from trading_core.gate.outcomes import Outcome, Reason
 from trading_core.gate.result import CriterionResult, GateContext
 from trading_core.run import RunContext
-from trading_core.stages.result import StageResult, StageStatus
-from trading_core.storage.artifact_store import ArtifactStore
+from trading_core.stages.result import CheckStatus, StageResult, StageStatus
+from trading_core.storage.artifact_store import ArtifactMeta, ArtifactStore
+from trading_core.storage.chain import Head
 from trading_core.storage.event_store import EventStore
 
 END_NS = START_NS + 1_200 * NS
@@ -101,3 +103,15 @@ def test_the_trading_process_never_imports_the_check_engine() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_artifacts_of_a_chain_that_the_store_does_not_have_prove_nothing(tmp_path: Path) -> None:
+    def anchor_elsewhere(context: RunContext) -> None:
+        store = ArtifactStore(context.run_dir)
+        entry = store.manifest().artifacts["timeline"]
+        kept = {name: getattr(entry, name) for name in ArtifactMeta.model_fields}
+        store.write("timeline", store.read("timeline"), ArtifactMeta(**kept | {"chain_head": Head(3, "ab" * 32)}))
+
+    _, stages = finish(tmp_path / "run", spoil=anchor_elsewhere)
+    (chain,) = (check for check in stages[-1].checks if check.name == "event_chain")
+    assert (chain.status, stages[-1].status) == (CheckStatus.FAILED, StageStatus.FAILED)

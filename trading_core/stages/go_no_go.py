@@ -19,6 +19,7 @@ from trading_core.gate.decide import DecisionRecord, GateInput, gate_name
 from trading_core.gate.evidence import EvidenceRef, Observation
 from trading_core.gate.fold import GuardrailStatus, StageSummary
 from trading_core.gate.publish import GateFiles, evidence_of, publish
+from trading_core.gate.result import Baseline
 from trading_core.gate.subject import Subject
 from trading_core.plan import Level, Plan, PlanModel, Stage
 from trading_core.run import RunContext
@@ -70,16 +71,14 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
     """Return everything that the decision may depend on. What cannot be read counts as not there."""
     store = ArtifactStore(context.run_dir)
     observations = tuple(_observations(stages, store.manifest()))
-    write_document(
-        context, OBSERVATIONS, Observations(observations=observations), start_ns=stages[0].started_ns, end_ns=now_ns
-    )
+    found = Observations(observations=observations)
+    write_document(context, OBSERVATIONS, found, start_ns=stages[0].started_ns, end_ns=now_ns)
     chain = read_chain(context, stages)
-    broken = [problem.detail for problem in store.verify()] + ([] if chain.is_verified else [chain.detail])
+    broken = _broken(store, chain)
     micro_test = next((s for s in stages if s.stage is Stage.LIVE_MICRO_TEST), None)
     # A repeated simulation is the same attempt, not a further one: it shows nothing new.
     attempt_id = context.order_prefix
-    plan = Plan.model_validate_json(store.read(PLAN))
-    subject = Subject.model_validate_json(store.read(SUBJECT))
+    plan, subject = _documents(store)
     gate = gate_name(plan)
     return GateInput(
         run_id=context.run_id,
@@ -95,10 +94,7 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
         stages=tuple(StageSummary(stage=s.stage, status=s.status, summary=s.summary) for s in stages),
         guardrails=chain.guardrails,
         attempts=files.attempts.prior(context.subject_digest, context.level, attempt_id),
-        baselines=baselines(
-            plan, gate, context.level, subject, attempt_id,
-            [logged.record for logged in files.decisions.decisions()], files.people,
-        ),
+        baselines=_baselines(context, plan, subject, files),
         waivers=files.people.waivers(gate, now_ns),
         used_waivers=files.decisions.used_waivers(except_of=attempt_id),
         approvals=files.people.approvals(gate, now_ns),
@@ -108,6 +104,21 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
         chain_head=chain.head,
         evidence=evidence_of(store),
     )
+
+
+def _baselines(context: RunContext, plan: Plan, subject: Subject, files: GateFiles) -> dict[str, Baseline]:
+    records = [logged.record for logged in files.decisions.decisions()]
+    return baselines(
+        plan, gate_name(plan), context.level, subject, context.order_prefix, records, files.people
+    )
+
+
+def _documents(store: ArtifactStore) -> tuple[Plan, Subject]:
+    return Plan.model_validate_json(store.read(PLAN)), Subject.model_validate_json(store.read(SUBJECT))
+
+
+def _broken(store: ArtifactStore, chain: Chain) -> list[str]:
+    return [problem.detail for problem in store.verify()] + ([] if chain.is_verified else [chain.detail])
 
 
 def _alert_problem(context: RunContext, subject: Subject, now_ns: int) -> str:
