@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tests.benchmarks import core, decision, replay, store, submit
+from tests.benchmarks import core, dashboard, decision, replay, store, submit
 from tests.benchmarks.measure import show
 
 
@@ -16,6 +16,7 @@ def main() -> None:
     show("replay in process", replay.cases())
     decision.main()
     submit.main()
+    dashboard.main()
     subprocess.run([sys.executable, "-m", "tests.benchmarks.pipeline"], check=True)
     # In a process of its own: its peak memory would otherwise be that of everything before it.
     subprocess.run([sys.executable, "-m", "tests.benchmarks.day"], check=True)
