@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from flows.cli_parity import compare_runs
 from tests.finished_runs import PHASE2, finish, good_events
 from trading_core import events as ev
 from trading_core.clock import NS
@@ -253,3 +254,13 @@ def test_keys_are_read_from_pem_files_and_anything_else_is_refused(tmp_path: Pat
     (tmp_path / "text").write_text(json.dumps({"no": "key"}), "utf-8")
     with pytest.raises(ConfigurationError, match="no PEM key"):
         load_public_key(tmp_path / "text")
+
+
+def test_a_finished_run_is_compared_from_its_folder_and_spoilt_evidence_is_refused(slow: Left) -> None:
+    folder = slow[0].run_dir
+    found = compare_runs(folder, folder)
+    assert found.matched == found.a.signals > 0
+    assert {row.delta for row in found.rows} <= {Decimal(0), None}
+    (folder / "execution_logs.json").write_bytes(b"{}")
+    with pytest.raises(ConfigurationError, match="HASH_MISMATCH"):
+        compare_runs(folder, folder)
