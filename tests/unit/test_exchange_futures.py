@@ -8,7 +8,6 @@ from decimal import Decimal
 import pytest
 
 from trading_core.clock import NS, to_ns
-from trading_core.us_calendar import holidays, margin_window
 from trading_core.local_exchange.config import AccountConfig, ExchangeConfig
 from trading_core.local_exchange.exchange import LocalExchange
 from trading_core.local_exchange.faults import load_faults
@@ -22,6 +21,7 @@ from trading_core.local_exchange.model import (
     Refusal,
 )
 from trading_core.orders import Side
+from trading_core.us_calendar import holidays, margin_window
 
 START_NS = to_ns(datetime(2026, 11, 20, 15, 30, tzinfo=UTC))  # a Friday, 10:30 in New York
 ME, BIP = "default", "BIP-20DEC30-CDE"
