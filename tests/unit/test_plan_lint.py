@@ -178,3 +178,16 @@ def test_an_effect_that_no_step_provokes_is_refused_as_a_must(tier: Tier, severi
     criteria = (*PHASE2.criteria, criterion.model_copy(update={"tier": tier}))
     found = {f.key: f.severity for f in lint(PHASE2.model_copy(update={"criteria": criteria}))}
     assert found.get("criteria.websocket_reconnect") is severity
+
+
+def test_a_first_run_that_can_never_be_a_go_is_refused() -> None:
+    plan = find_plan("stage5")
+    found = refused(plan.model_copy(update={"should_budget": 0}), plan_below(plan))
+    assert found.keys() == {"should_budget"}
+    assert "slippage_vs_baseline" in found["should_budget"]
+
+
+def test_the_reduce_only_drill_needs_a_second_symbol() -> None:
+    plan = find_plan("stage4")
+    one = plan.model_copy(update={"products": plan.products[:1]})
+    assert "protocol.steps" in refused(one, plan_below(plan))

@@ -137,6 +137,14 @@ def a_must_at_all(bench: Bench) -> Iterator[PlanFinding]:
         yield refuse("criteria", "no criterion is a must: such a gate is always NO-GO")
 
 
+def comparable_at_first(bench: Bench) -> Iterator[PlanFinding]:
+    """The first run has no earlier ones to compare itself with: the budget of shoulds must carry that."""
+    shoulds = [c.name for c in _of_kind(bench.plan, Kind.COMPARISON) if c.tier is Tier.SHOULD]
+    if len(shoulds) > bench.plan.should_budget:
+        words = f"{', '.join(shoulds)} have nothing to compare with in a first run, the budget is"
+        yield refuse("should_budget", f"{words} {bench.plan.should_budget}: no first GO is possible, raise it")
+
+
 def strategy_loads(bench: Bench) -> Iterator[PlanFinding]:
     """The strategy is there and takes its parameters."""
     try:
@@ -161,7 +169,7 @@ def gtd_is_gated(bench: Bench) -> Iterator[PlanFinding]:
 EVIDENCE_CHECKS: tuple[LintCheck, ...] = (
     provable_rates, provable_windows, complete_bounds, latency_has_quantile, grey_zone_below_limit,
     agreeing_thresholds, producible_metrics, exercised_musts, known_steps, a_must_at_all, gtd_is_gated,
-    strategy_loads, enough_symbols,
+    comparable_at_first, strategy_loads, enough_symbols,
 )
 
 
