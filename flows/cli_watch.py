@@ -55,7 +55,7 @@ def frame(v: dict[str, Any]) -> RenderableType:
     return Group(
         _head(v), Columns(_tiles(v), equal=True, expand=True), _alerts(v["alerts"]), _symbols(v["symbols"]),
         _bars("limits", [
-            (g["name"], g["latched"] or f"{g['observed']} of {g['limit']}", min(g["share"] or 0.0, 1.0),
+            (g["name"], g["latched"] or f"{_short(g['observed'])} of {g['limit']}", min(g["share"] or 0.0, 1.0),
              "bad" if g["latched"] or (g["share"] or 0) > 1 else "warn" if (g["share"] or 0) >= 0.8 else "")
             for g in v["guardrails"] if g["is_guardrail"]
         ]),
@@ -84,7 +84,7 @@ def _tiles(v: dict[str, Any]) -> list[RenderableType]:
     share = f"{100 * yes / (yes + no):.1f} %" if yes + no else "–"
     left = v["run"]["left_s"]
     return [
-        Panel(Text(words or "–"), title=title) for title, words in (
+        Panel(Text(_short(words)), title=title) for title, words in (
             ("equity", v["money"]["equity"]), ("pnl", v["money"]["pnl"]),
             ("acceptance", f"{share} of {yes + no}"), ("margin in use", v["margin"]["utilization"]),
             ("drift", v["money"]["drift"]), ("answer p95 ms", v["latency"]["p95"]),
@@ -106,8 +106,16 @@ def _symbols(symbols: list[dict[str, Any]]) -> RenderableType:
     keys = ("position", "notional", "unrealized", "mark", "spread_bps", "depth", "liquidity", "stale_s")
     table = Table("symbol", *keys, expand=True)
     for s in symbols:
-        table.add_row(Text(s["id"]), *(Text(str(s.get(key) or "–"), justify="right") for key in keys))
+        table.add_row(Text(s["id"]), *(Text(_short(s.get(key)), justify="right") for key in keys))
     return table
+
+
+def _short(words: str | None) -> str:
+    """Return a figure with at most four decimals, cut and not rounded; words as they are."""
+    if words is None:
+        return "–"
+    whole, dot, part = words.partition(".")
+    return f"{whole}.{part[:4]}" if dot and part.isdigit() else words
 
 
 def _bars(title: str, rows: list[tuple[str, str, float, str]]) -> RenderableType:

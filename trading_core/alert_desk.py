@@ -27,6 +27,14 @@ SENDS_MAX = 5  # attempts at a sink that fails; the event store and the dashboar
 STOP_WITHIN_S = 10.0
 ONE_DESK_WAIT_S = 0.01
 
+# What is written to the log as it happens, beside what is told: each order's way, with its id.
+TOLD = ("AlertRaised", "AlertCleared", "CheckpointReached")
+LOGGED = (
+    "OrderSubmitted", "OrderAccepted", "OrderRejected", "OrderLost", "SubmitWithheld", "OrderDenied", "StateChanged",
+    "GuardrailTripped", "VenueFailed",
+)
+LOGGED_FIELDS = ("client_order_id", "order_id", "signal_id", "reason", "cause", "state", "name", "kind", "detail")
+
 log = logging.getLogger(__name__)
 
 
@@ -76,6 +84,7 @@ class AlertDesk:
             self._book.take(self._run_id, events, self._now_ns())
             known = {a.seq: a for a in self._book.alerts() if a.run_id == self._run_id}
             for stored in events:
+                _log_event(self._run_id, stored)
                 if (message := _message(self._run_id, stored)) is not None:
                     self._pending.append((stored.seq, message, known.get(stored.seq)))
         self._pending = [one for one in self._pending if not self._tell(*one)]
@@ -92,7 +101,7 @@ class AlertDesk:
             self._reader = EventReader(self._store, self._run_id)
             # What another desk told before this one began is not told again.
             self._seen = max((a.seq for a in self._book.alerts() if a.run_id == self._run_id and a.sent_to), default=0)
-        found = list(self._reader.events(types=("AlertRaised", "AlertCleared", "CheckpointReached"), after=self._seen))
+        found = list(self._reader.events(types=(*TOLD, *LOGGED), after=self._seen))
         self._seen = found[-1].seq if found else self._seen
         return found
 
@@ -159,6 +168,14 @@ class AlertFollower:
 def lock_of(book: AlertBook) -> Path:
     """Return the lock that lets one desk of an account work at a time."""
     return book.path.with_name(".alert_desk.lock")
+
+
+def _log_event(run_id: str, stored: StoredEvent) -> None:
+    name = type(stored.event).__name__
+    if name in LOGGED:
+        fields = {key: str(value) for key in LOGGED_FIELDS if (value := getattr(stored.event, key, None))}
+        extra = {f"event_{key}" if key == "name" else key: value for key, value in fields.items()}
+        log.info(name, extra={"run_id": run_id, "seq": stored.seq, **extra})
 
 
 def _sends(sink: Sink, message: Message) -> bool:

@@ -54,6 +54,10 @@ def test_no_file_of_a_run_holds_its_key_or_the_token(tmp_path: Path) -> None:
             head = {"authorization": f"Bearer {token}"}
             said = [requests.get(room.url + p, headers=head, timeout=20).content for p in ("/metrics", "/history", "/")]
             requests.post(f"{room.url}/api/reduce-only", headers=head, json={}, timeout=20)
+    lines = (local.context.run_dir / "logs" / "alerts.jsonl").read_text("utf-8").splitlines()
+    orders = [json.loads(line) for line in lines if '"OrderAccepted"' in line]
+    assert orders
+    assert all(order["run_id"] == "secrets" and order["client_order_id"] for order in orders)
     kept = {key_file, settings.token_path}
     assert holders(tmp_path, pieces(key), kept) == []
     assert holders(tmp_path, {token.encode()}, kept) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +11,6 @@ import pytest
 from tests.desk_builders import Market, make_guardrails, make_intent, make_plan
 from tests.unit.test_engine import reject
 from trading_core.alerts import FIGURES_EVERY_NS, GUARDRAIL, Severity, rules_of
-from trading_core.clock import NS
 from trading_core.commands import Decisions
 from trading_core.events import AlertCleared, AlertRaised, CheckpointReached, FiguresTaken, RunEnding
 from trading_core.plan_files import find_plan, plan_names
@@ -131,7 +131,7 @@ def test_figures_are_taken_every_five_seconds_and_at_the_end() -> None:
     market.account(clock_offset_s=Decimal("0.5"))
     market.buy("0.001")
     taken = [e for _ in range(11) for e in market.tick().records if isinstance(e, FiguresTaken)]
-    assert [b.ts_ns - a.ts_ns for a, b in zip(taken, taken[1:], strict=False)] == [FIGURES_EVERY_NS] * 2
+    assert [b.ts_ns - a.ts_ns for a, b in pairwise(taken)] == [FIGURES_EVERY_NS] * 2
     last = taken[-1]
     assert (last.positions, last.marks) == ({"BTC-USD": Decimal("0.001")}, {"BTC-USD": Decimal("50000.5")})
     assert (last.watched, last.seen_ns) == ({"clock_offset_s": Decimal("0.5")}, {"BTC-USD": last.ts_ns})
