@@ -54,6 +54,6 @@ def alerts_followed(context: RunContext) -> Iterator[None]:
     book, sinks = AlertBook(context.event_store_root, account_name(context)), sinks_of(settings)
     with (
         logging_to(context.run_dir / LOG_FILE, Redactor(settings.secrets()), run_id=context.run_id),
-        AlertFollower(lambda: AlertDesk(context.event_store_root, context.run_id, book, sinks), lock_of(book)),
+        AlertFollower(lambda: AlertDesk(context.store, context.run_id, book, sinks), lock_of(book)),
     ):
         yield
