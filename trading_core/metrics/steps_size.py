@@ -10,7 +10,7 @@ from trading_core.gate.evidence import ExercisedObservation
 from trading_core.metrics.facts import View
 from trading_core.metrics.steps import SHOWN_MAX, Effect
 from trading_core.money import ZERO
-from trading_core.orders import OrderType, Purpose, TimeInForce
+from trading_core.orders import OrderType, Purpose, Side, TimeInForce
 from trading_core.strategies.regime import Figures, Regime, regime_of
 from trading_core.trading_state import TradingState
 
@@ -54,18 +54,18 @@ def size_reached(view: View) -> Effect:
     traces = view.evidence.get(ExecutionLogs).rows
     placed = [p for p in view.facts.placed if p.source == "size_step"]
     ids = {p.client_order_id for p in placed}
-    fills = sorted(
-        (f for t in traces if t.client_order_id in ids or t.guards in ids for f in t.fills), key=lambda f: f.seq
-    )
+    # All fills count, for the step first sells what was held before it; only its own may reach the size.
+    own = {f.entry_id for t in traces if t.client_order_id in ids for f in t.fills}
+    fills = sorted((f for t in traces for f in t.fills), key=lambda f: f.seq)
     first = view.plan.products[0].product_id
-    marks = {p.intent.product_id: p.intent.limit_price or ZERO for p in reversed(placed)}
+    marks = {p.intent.product_id: p.intent.limit_price or ZERO for p in reversed(placed) if p.intent.side is Side.BUY}
     held: dict[str, Decimal] = {}
     reached: dict[str, int] = {}
     for fill in fills:
         product_id = fill.product_id
         held[product_id] = held.get(product_id, ZERO) + fill.side.sign * fill.size
         limits = view.plan.limits(product_id)
-        if limits is None or first not in marks or not marks[product_id]:
+        if fill.entry_id not in own or limits is None or first not in marks or not marks.get(product_id):
             continue
         worth = min(view.plan.protocol.size_step * marks[first], limits.max_notional)
         # The step works with the middle of its moment, this with the first price of each symbol: hence the slack.
