@@ -280,6 +280,11 @@ def test_a_composition_passes_by_its_upper_bound(part: int, whole: int, outcome:
     assert judge(Kind.COMPOSITION, {"part": part, "whole": whole}).outcome is outcome
 
 
+@pytest.mark.parametrize(("whole", "outcome"), [(4, Outcome.NOT_APPLICABLE), (5, Outcome.FAIL), (6, Outcome.FAIL)])
+def test_fewer_than_the_plans_number_have_no_composition(whole: int, outcome: Outcome) -> None:
+    assert judge(Kind.COMPOSITION, {"part": whole, "whole": whole}, {"n_min": 5}).outcome is outcome
+
+
 @pytest.mark.parametrize(
     ("value", "outcome"),
     [

@@ -86,7 +86,10 @@ def _one_symbol_spoils(criterion: Criterion, base: Finding, by_symbol: dict[str,
 
 
 def judge_composition(criterion: Criterion, seen: CompositionObservation) -> Finding:
-    """Return whether the upper bound of the part's share is below the limit; not applicable to an empty whole."""
+    """Return whether the upper bound of the part's share is below the limit.
+
+    Not applicable to an empty whole, nor to one below the plan's `n_min`: so few have no composition.
+    """
     if criterion.limit is None:
         raise ValueError(f"criterion {criterion.name} has no limit: add it to the plan")
     if seen.part > seen.whole:
@@ -94,6 +97,9 @@ def judge_composition(criterion: Criterion, seen: CompositionObservation) -> Fin
     if seen.whole == 0:
         words = "there was none to divide"
         return Finding(outcome=Outcome.NOT_APPLICABLE, reason=Reason.PRECONDITION_FALSE, n=0, detail=words)
+    if seen.whole < (criterion.n_min or 0):
+        words = f"{seen.part} of {seen.whole}: fewer than {criterion.n_min} have no composition"
+        return Finding(outcome=Outcome.NOT_APPLICABLE, reason=Reason.PRECONDITION_FALSE, n=seen.whole, detail=words)
     bounds = clopper_pearson(seen.part, seen.whole, criterion.alpha)
     at_most, limit = share_text(bounds.upper), share_text(criterion.limit)
     base = Finding(
