@@ -63,7 +63,7 @@ lock: ## regenerate constraints.txt in a fresh venv (names and versions only)
 	rm -rf $(LOCK_VENV)
 	"$(PYTHON)" -m venv $(LOCK_VENV)
 	$(LOCK_VENV)/bin/python -m pip --quiet install --upgrade "setuptools>=77"
-	$(LOCK_VENV)/bin/python -m pip --quiet install --no-build-isolation -e '.[dev]' $(ALSO_LOCKED)
+	$(LOCK_VENV)/bin/python -m pip --quiet install --no-build-isolation -e '.[dev,scale]' $(ALSO_LOCKED)
 	$(LOCK_VENV)/bin/python -m pip freeze --all --exclude-editable | grep -v '^pip==' > constraints.txt
 	@if grep -nE '@|://' constraints.txt; then \
 		echo "constraints.txt names an address: install that package by name and version, then rerun"; exit 1; fi

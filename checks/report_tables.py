@@ -260,6 +260,7 @@ def provenance(run: RunFiles) -> Table:
             ("Decided at", d.decided_at), ("Rule that decided", f"{d.rule} of 9"), ("Attempt", d.attempt_id),
             ("Evidence digest", d.evidence_digest), ("Input digest", d.input_digest),
             ("Event chain head", d.chain_head or NONE),
+            ("Second place of the evidence", d.mirror.detail if d.mirror else NONE),
         ]
     rows = tuple((Cell(name, "strong"), Cell(value, "code")) for name, value in pairs)
     return Table("Provenance", ("What", "Value"), rows, "Neither subject nor decision could be read.")

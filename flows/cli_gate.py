@@ -15,9 +15,11 @@ from trading_core.gate.publish import GateFiles
 from trading_core.gate.record import record_from_bytes
 from trading_core.gate.signing import load_public_key
 from trading_core.gate.verify import verify_run
+from trading_core.mirror_location import secret_address
 from trading_core.run_files import DECISION
 from trading_core.settings import Settings, load_settings
 from trading_core.storage.artifact_store import ArtifactStore
+from trading_core.storage.mirror import Mirror
 
 app = typer.Typer(no_args_is_help=True, help="Explain decisions.")
 NOT_VERIFIED = 4
@@ -52,10 +54,18 @@ def explain(run: RunName, criterion: Annotated[str, typer.Argument(help="The cri
 
 
 def find_run(settings: Settings, run: str) -> Path:
-    """Return the directory of a run named by its id or its path; raises ConfigurationError if there is none."""
+    """Return the directory of a run named by its id or its path; one that is only at the second place is fetched.
+
+    Raises ConfigurationError if there is none, IntegrityError if the second place has it and not whole.
+    """
     if Path(run).is_dir():
         return Path(run)
     found = sorted(settings.artifacts_root.glob(f"*/{run}")) if "/" not in run else []
-    if len(found) != 1:
-        raise ConfigurationError(f"there is no run {run!r} under {settings.artifacts_root}: name one of its folders")
-    return found[0]
+    if len(found) == 1:
+        return found[0]
+    if not found and settings.artifacts_url and "/" not in run:
+        mirror = Mirror(secret_address(settings.artifacts_url, os.environ))
+        if (fetched := mirror.fetch(run, settings.artifacts_root)) is not None:
+            return fetched
+    places = " and ".join(str(place) for place in (settings.artifacts_root, settings.artifacts_url) if str(place))
+    raise ConfigurationError(f"there is no run {run!r} under {places}: name one of its folders")

@@ -99,6 +99,7 @@ def prepare(request: VenueRequest) -> RunContext:
         artifacts_root=settings.artifacts_root,
         event_store_root=settings.event_store_root,
         event_store_url=settings.event_store_url,
+        artifacts_url=settings.artifacts_url,
     )
 
 

@@ -11,6 +11,7 @@ from tasks.options import ACTS
 from tasks.pages import show_decision
 from trading_core.gate.decide import DecisionRecord
 from trading_core.gate.signing import signing_key
+from trading_core.mirroring import mirrored
 from trading_core.run import RunContext
 from trading_core.settings import load_settings
 from trading_core.stages import go_no_go as stage
@@ -21,5 +22,7 @@ from trading_core.stages.result import StageResult
 def go_no_go(context: RunContext, stages: list[StageResult]) -> DecisionRecord:
     """Decide on the evidence, write the decision and its report, and show both in Prefect."""
     record = stage.run(context, stages, key=signing_key(load_settings(os.environ)))
-    show_decision(context, record, build_report(context.run_dir))
+    report = build_report(context.run_dir)
+    mirrored(context)
+    show_decision(context, record, report)
     return record

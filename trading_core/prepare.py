@@ -35,7 +35,7 @@ def prepare_run(
     run_id: str,
     artifacts_root: Path,
     event_store_root: Path,
-    event_store_url: str = "",
+    event_store_url: str = "", artifacts_url: str = "",
 ) -> RunContext:
     """Return the run's context; its directory then holds plan and subject. The same run id gives the same run."""
     faults = _faults_of(plan, faults, venue)
@@ -55,7 +55,7 @@ def prepare_run(
         faults=faults,
         run_dir=run_dir(artifacts_root, plan.name, run_id).absolute(),
         event_store_root=event_store_root.absolute(),
-        event_store_url=event_store_url,
+        event_store_url=event_store_url, artifacts_url=artifacts_url,
         subject_digest=subject.digest,
     )
     start_ns = now_at(context)

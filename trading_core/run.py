@@ -60,6 +60,7 @@ class RunContext(PlanModel):
     run_dir: Path
     event_store_root: Path
     event_store_url: str = ""  # of the server that has the events, without its password; empty: SQLite in the root
+    artifacts_url: str = ""  # of the second place of all runs, without its secrets; empty: there is none
     subject_digest: str
 
     @property

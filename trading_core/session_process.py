@@ -20,6 +20,7 @@ from trading_core.clock import NS, SystemClock
 from trading_core.errors import ConfigurationError, StorageError
 from trading_core.heartbeat import BEAT_EVERY_S, Heartbeat
 from trading_core.lifeline import Lifeline
+from trading_core.mirroring import followed
 from trading_core.plan import Stage
 from trading_core.products import Product
 from trading_core.run import Endpoint, RunContext, VenueName
@@ -163,7 +164,7 @@ def _serve(context: RunContext, endpoint: Endpoint) -> StageResult:
     clock = SystemClock(endpoint.speed, endpoint.clock_anchor_ns or None)
     watch_supervisor(sys.stdin.fileno(), lifeline, make_guard(context, clock))
     heartbeat = Heartbeat(context, endpoint, account_name(context))
-    with Pulse(heartbeat, lifeline).beating():
+    with Pulse(heartbeat, lifeline).beating(), followed(context):
         result = attempt(context, Stage.LIVE_MICRO_TEST, lambda: run_session(context, endpoint, lifeline))
     flat = next((check for check in result.checks if check.name == "flat_at_end"), None)
     heartbeat.end(None if flat is None else flat.status is CheckStatus.PASSED)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from pydantic import SecretStr
 
 from trading_core.errors import ConfigurationError
+from trading_core.mirror_location import MIRROR_VARIABLE, without_secrets
 from trading_core.money import ZERO, Bps, decimal_of, plain
 from trading_core.plan import Exact, Plan, PlanModel, Rung
 from trading_core.run import VenueName
@@ -35,6 +36,7 @@ VARIABLES = {
     "EVENT_STORE_ROOT": "event_store_root",
     URL_VARIABLE: "event_store_url",
     "ARTIFACTS_ROOT": "artifacts_root",
+    MIRROR_VARIABLE: "artifacts_url",
     "GREENLIGHT_ARM_LIVE": "arm_live",
     "GREENLIGHT_SIGNING_KEY_FILE": "signing_key_file",
     "GREENLIGHT_ALERT_URLS": "alert_urls",
@@ -44,7 +46,7 @@ SDK_VARIABLES = frozenset({"COINBASE_API_KEY", "COINBASE_API_SECRET"})
 # How alike a variable's name must be to one of ours to count as a misspelling of it.
 MISSPELLING_LIKENESS = 0.85
 
-OUR_PREFIXES = ("COINBASE_", "GREENLIGHT_", "MAX_", "EVENT_STORE_")
+OUR_PREFIXES = ("COINBASE_", "GREENLIGHT_", "MAX_", "EVENT_STORE_", "ARTIFACTS_")
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -75,6 +77,7 @@ class Settings(PlanModel):
     event_store_root: Path = DEFAULT_EVENT_STORE_ROOT
     event_store_url: str = ""  # of a server; without its password
     artifacts_root: Path = DEFAULT_ARTIFACTS_ROOT
+    artifacts_url: str = ""  # of the second place; without its secrets
     arm_live: str = ""
     signing_key_file: Path | None = None
     alert_urls: SecretStr | None = None  # addresses of apprise, apart by spaces: they may hold passwords
@@ -168,6 +171,8 @@ def _parsed(name: str, text: str) -> object:
             return _positive(name, text)
         case "EVENT_STORE_URL":
             return without_password(text)
+        case "ARTIFACTS_URL":
+            return without_secrets(text)
         case "EVENT_STORE_ROOT" | "ARTIFACTS_ROOT":
             return _folder(name, Path(text).expanduser())
         case _:

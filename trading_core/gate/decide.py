@@ -10,7 +10,7 @@ from pydantic import Field
 from trading_core.canonical import digest_of
 from trading_core.clock import NS, iso
 from trading_core.gate.criteria import evaluate
-from trading_core.gate.evidence import Observation
+from trading_core.gate.evidence import MirrorState, Observation
 from trading_core.gate.fold import Ballot, Folded, GuardrailStatus, StageSummary, fold
 from trading_core.gate.outcomes import Disposition, Outcome, Reason, Verdict
 from trading_core.gate.overlays import Approval, Waiver, WaiverUse, approval_problem, use_waivers
@@ -28,7 +28,7 @@ class GateInput(PlanModel):
 
     `attempts` are the tallies of *earlier* attempts, by criterion name; `used_waivers` the ids that earlier
     decisions consumed; `alert_problem` names a CRITICAL alert of the run that nobody acknowledged; `evidence` the
-    digest of each artifact of the run.
+    digest of each artifact of the run; `mirror` says whether they also lie at the second place, if there is one.
     """
 
     schema_version: Literal[1] = 1
@@ -54,6 +54,7 @@ class GateInput(PlanModel):
     chain_detail: str = ""
     chain_head: str = ""
     evidence: dict[str, str] = {}
+    mirror: MirrorState | None = None
 
     @property
     def gate(self) -> str:
@@ -119,6 +120,7 @@ class DecisionRecord(PlanModel):
     evidence: dict[str, str]
     evidence_digest: str
     chain_head: str
+    mirror: MirrorState | None = None
     input_digest: str
 
     def criterion(self, name: str) -> CriterionResult | None:
@@ -163,6 +165,7 @@ def decide(given: GateInput) -> DecisionRecord:
         evidence=given.evidence,
         evidence_digest=evidence_digest,
         chain_head=given.chain_head,
+        mirror=given.mirror,
         input_digest=digest_of(given),
     )
 

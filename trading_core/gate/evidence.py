@@ -140,3 +140,10 @@ Observation = Annotated[
     | CompletenessObservation | CompositionObservation | ReadinessObservation | ComparisonObservation,
     Field(discriminator="kind"),
 ]
+
+
+class MirrorState(PlanModel):
+    """Whether everything that a decision rests on also lay at the second place, read back and hashed."""
+
+    is_whole: bool
+    detail: str

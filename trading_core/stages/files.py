@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from trading_core.errors import GreenlightError, IntegrityError
+from trading_core.mirroring import mirrored
 from trading_core.plan import PlanModel, Stage
 from trading_core.run import RunContext
 from trading_core.run_files import RUN, stage_result
@@ -28,10 +29,11 @@ def write_document(context: RunContext, name: str, document: PlanModel, *, start
 
 
 def keep(context: RunContext, result: StageResult) -> StageResult:
-    """Write the stage's result into the run directory and return it."""
+    """Write the stage's result into the run directory, copy that to its second place, and return the result."""
     write_document(
         context, stage_result(result.stage), result, start_ns=result.started_ns, end_ns=result.ended_ns
     )
+    mirrored(context)
     return result
 
 

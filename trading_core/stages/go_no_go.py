@@ -16,16 +16,17 @@ from trading_core.errors import IntegrityError, StorageError
 from trading_core.events import GuardrailTripped, GuardrailWatched
 from trading_core.gate.baselines import baselines
 from trading_core.gate.decide import DecisionRecord, GateInput, gate_name
-from trading_core.gate.evidence import EvidenceRef, Observation
+from trading_core.gate.evidence import EvidenceRef, MirrorState, Observation
 from trading_core.gate.fold import GuardrailStatus, StageSummary
 from trading_core.gate.publish import GateFiles, evidence_of, publish
 from trading_core.gate.result import Baseline
 from trading_core.gate.subject import Subject
+from trading_core.mirroring import mirrored
 from trading_core.plan import Level, Plan, PlanModel, Stage
 from trading_core.run import RunContext
 from trading_core.run_files import OBSERVATIONS, PLAN, SUBJECT, stage_result
 from trading_core.stages.files import keep, write_document
-from trading_core.stages.result import StageResult, StageStatus
+from trading_core.stages.result import Check, CheckStatus, StageResult, StageStatus
 from trading_core.storage.artifact_store import ArtifactStore, Manifest
 from trading_core.storage.event_reader import EventReader
 from trading_core.trading_state import TradingState
@@ -103,6 +104,7 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
         chain_detail="; ".join(broken),
         chain_head=chain.head,
         evidence=evidence_of(store),
+        mirror=mirrored(context, is_checked=True),
     )
 
 
@@ -193,5 +195,14 @@ def _result_of(record: DecisionRecord, now_ns: int) -> StageResult:
     """Return the stage's own result: it has passed when a decision was made, whatever the verdict."""
     return StageResult(
         stage=Stage.GO_NO_GO, status=StageStatus.PASSED, started_ns=now_ns, ended_ns=now_ns,
-        summary=record.headline,
+        summary=record.headline, checks=() if record.mirror is None else (_mirror_check(record.mirror),),
+    )
+
+
+def _mirror_check(mirror: MirrorState) -> Check:
+    """Return whether the second place is whole; a warning only, for it never decides what trades."""
+    return Check(
+        name="mirror", status=CheckStatus.PASSED if mirror.is_whole else CheckStatus.WARNED, observed=mirror.detail,
+        needed="the evidence lies at a second place",
+        remedy="" if mirror.is_whole else "mend ARTIFACTS_URL, then copy the run's folder there or decide again",
     )

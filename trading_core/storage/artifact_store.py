@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from trading_core.storage.chain import Head
 from trading_core.storage.lock import exclusive
 
 MANIFEST = "manifest.json"
+MANIFEST_LOCK = ".manifest.lock"
 LOCK_TIMEOUT_S = 5.0
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*")
 
@@ -68,6 +69,14 @@ class ArtifactProblem(PlanModel):
     detail: str
 
 
+class Snapshot(NamedTuple):
+    """The run directory at one moment: its manifest, as bytes too, and by path each file that another place lacks."""
+
+    manifest: Manifest
+    raw: bytes
+    changed: dict[str, bytes]
+
+
 class ArtifactStore:
     """The files of one run directory. A name without a suffix is a JSON document: "checks" → checks.json."""
 
@@ -90,7 +99,7 @@ class ArtifactStore:
         entries = {name: self._entry(name, data, meta) for name, (data, meta) in payloads.items()}
         for name in payloads:
             _make_folder(self.path_of(name).parent)
-        with exclusive(self.run_dir / ".manifest.lock", LOCK_TIMEOUT_S):
+        with exclusive(self.run_dir / MANIFEST_LOCK, LOCK_TIMEOUT_S):
             artifacts = self.manifest().artifacts
             for name, entry in entries.items():
                 # Announced first: after a crash between the two renames the new file is known all the same.
@@ -120,6 +129,16 @@ class ArtifactStore:
         except ValidationError as e:
             raise IntegrityError(f"{path} is not a manifest: {e.errors()[0]['msg']}") from e
         return self._settled(manifest)
+
+    def snapshot(self, known: Mapping[str, str]) -> Snapshot:
+        """Return the artifacts as of one moment, but for those whose digest is `known` by path.
+
+        Raises StorageError, IntegrityError if a file is not what the manifest says.
+        """
+        with exclusive(self.run_dir / MANIFEST_LOCK, LOCK_TIMEOUT_S):
+            raw, manifest = _read_bytes(self.run_dir / MANIFEST), self.manifest()
+            wanted = [entry for entry in manifest.artifacts.values() if known.get(entry.path) != entry.sha256]
+            return Snapshot(manifest, raw, {entry.path: self.read(entry.artifact) for entry in wanted})
 
     def verify(self) -> list[ArtifactProblem]:
         """Hash every artifact of the manifest again; return what does not match, nothing if all is well."""
