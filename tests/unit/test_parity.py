@@ -66,11 +66,11 @@ def test_each_figure_beyond_its_margin_is_named(tmp_path: Path, changes: dict[st
     assert ParityState.DIVERGES in states(found, figure)
 
 
-def test_fees_that_differ_by_a_basis_point_and_a_bit_diverge(tmp_path: Path) -> None:
+def test_fees_that_differ_by_more_than_the_margin_diverge(tmp_path: Path) -> None:
     one = logs(tmp_path)
     dearer = tuple(
         t.model_copy(update={"fills": tuple(
-            f.model_copy(update={"commission": f.commission + f.notional * Decimal("0.00011")}) for f in t.fills
+            f.model_copy(update={"commission": f.commission + f.notional * Decimal("0.00051")}) for f in t.fills
         )}) for t in one.rows
     )
     assert states(compare(one, one.model_copy(update={"rows": dearer}), margins()), "fee_bps") == {

@@ -202,8 +202,17 @@ class EventStore:
         if not self._ready():
             return
         was_in_doubt, self._has_failed = self._has_failed, True
-        # After a failure the next try is one waiting time away, or at the next durable append.
-        self._waits_since_ns = _stopwatch_ns()
+        try:
+            ready = self._write(was_in_doubt)
+        finally:
+            # The next try after a failure is one waiting time from its end: a slow failure must not stop the loop.
+            self._waits_since_ns = _stopwatch_ns()
+        if ready:
+            self._forget(ready)
+        self._has_failed = False
+
+    def _write(self, was_in_doubt: bool) -> int:
+        """Write what is ready in one transaction; return how many events that was."""
         with self._database.writing() as connection:
             if was_in_doubt:
                 self._settle(connection)
@@ -213,9 +222,7 @@ class EventStore:
                 self._advance(connection, head, is_sealed=False)
                 insert_rows(connection, events, self._events[:ready])
                 insert_rows(connection, blocks, self._blocks)
-        if ready:
-            self._forget(ready)
-        self._has_failed = False
+        return ready
 
     def _ready(self) -> int:
         """Return how many of the waiting events may be committed."""
