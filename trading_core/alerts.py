@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from trading_core.clock import NS
 from trading_core.events import AlertCleared, AlertRaised, CheckpointReached, FiguresTaken
 from trading_core.figures import checkpoint_figures, take_figures
-from trading_core.guardrails import describe, read_metric
+from trading_core.guardrails import Readings, describe
 from trading_core.money import ZERO, plain
 from trading_core.plan import AlertMetric, Plan
 
@@ -66,6 +66,7 @@ class Alerts:
 
     def __init__(self, plan: Plan) -> None:
         self._rules = rules_of(plan)
+        self._metrics = tuple(dict.fromkeys(rule.metric for rule in self._rules))
         self._raised: dict[str, int | None] = {}  # by name: since when the figure is back, None while it is not
         self._due_h = sorted(plan.protocol.checkpoints_h)
         self._window_s = plan.protocol.window_s
@@ -73,19 +74,22 @@ class Alerts:
         self._late_s: Decimal | None = None
         self._next_figures_ns = 0
 
-    def evaluate(self, engine: Engine) -> Iterator[Record]:
+    def evaluate(self, readings: Readings) -> Iterator[Record]:
         """Yield what one tick brings. Without books there is nothing to look at yet."""
+        engine = readings.engine
         now_ns = engine.desk.now_ns
         if engine.desk.ledger is None:
             return
         if self._started_ns is None:
             self._started_ns = now_ns
-        watched = self._watched(engine)
+        watched = self._watched(readings)
         yield from self._checkpoints(engine, watched)
         watched = watched if self._late_s is None else {**watched, "checkpoint_overdue_s": self._late_s}
         for rule in self._rules:
             observed = watched.get(rule.metric)
-            if observed is not None and (record := self._judge(rule, observed, engine)) is not None:
+            if observed is None or (observed <= rule.limit and rule.name not in self._raised):
+                continue
+            if (record := self._judge(rule, observed, engine)) is not None:
                 yield record
         if now_ns >= self._next_figures_ns:
             self._next_figures_ns = now_ns + FIGURES_EVERY_NS
@@ -95,14 +99,14 @@ class Alerts:
         """Yield the checkpoints that lie at or behind the end of a window that was traded through, and last figures."""
         if self._started_ns is None:
             return
-        watched, now_ns = self._watched(engine), engine.desk.now_ns
+        watched, now_ns = self._watched(Readings(engine)), engine.desk.now_ns
         if now_ns - self._started_ns >= self._window_s * NS:
             while self._due_h:
                 yield self._reached(self._due_h.pop(0), engine, watched)
         yield take_figures(engine, watched)
 
-    def _watched(self, engine: Engine) -> dict[str, Decimal]:
-        read = {rule.metric: _read(rule.metric, engine) for rule in self._rules}
+    def _watched(self, readings: Readings) -> dict[str, Decimal]:
+        read = {metric: _read(metric, readings) for metric in self._metrics}
         return {metric: figure for metric, figure in read.items() if figure is not None}
 
     def _checkpoints(self, engine: Engine, watched: Mapping[str, Decimal]) -> Iterator[CheckpointReached]:
@@ -120,11 +124,10 @@ class Alerts:
         )
 
     def _judge(self, rule: AlertRule, observed: Decimal, engine: Engine) -> AlertRaised | AlertCleared | None:
+        """Return what changes for a figure that is over its limit, or was."""
         now_ns = engine.desk.now_ns
         words = f"{rule.metric} {plain(observed)} (limit {plain(rule.limit)})"
         if rule.name not in self._raised:
-            if observed <= rule.limit:
-                return None
             self._raised[rule.name] = None
             behind = _behind(rule.metric, engine)
             detail = f"{words}; {behind}" if behind else words
@@ -141,15 +144,15 @@ class Alerts:
         return AlertCleared(ts_ns=now_ns, name=rule.name, severity=rule.severity, detail=words)
 
 
-def _read(metric: AlertMetric, engine: Engine) -> Decimal | None:
+def _read(metric: AlertMetric, readings: Readings) -> Decimal | None:
     match metric:
         case "spread_bps":
-            spreads = (book.spread_bps() for book in engine.desk.books.values())
+            spreads = (book.spread_bps() for book in readings.engine.desk.books.values())
             return max((spread for spread in spreads if spread is not None), default=None)
         case "checkpoint_overdue_s":
             return None  # known only once one was reached
         case _:
-            return read_metric(metric, engine)
+            return readings.of(metric)
 
 
 def _behind(metric: AlertMetric, engine: Engine) -> str:

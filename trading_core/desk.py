@@ -108,9 +108,10 @@ class Desk:
         if self.ledger is None:
             return ZERO
         before = ZERO
-        for product_id, mark in self.opening_marks.items():
-            product, now = self.products[product_id], self.ledger.mark_of(product_id) or mark
-            before += product.notional(self.opening_positions.get(product_id, ZERO), now - mark)
+        for product_id, held in self.opening_positions.items():
+            if held and (mark := self.opening_marks.get(product_id)) is not None:
+                now = self.ledger.mark_of(product_id) or mark
+                before += self.products[product_id].notional(held, now - mark)
         return self.ledger.equity() - self.ledger.opening_equity - before
 
     def day_pnl(self) -> Notional:

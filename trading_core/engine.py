@@ -12,7 +12,7 @@ from trading_core.clock import NS
 from trading_core.commands import AskOrder, Decisions, FetchFills, ReadAccount, ReadFeeTier, SaveArtifacts
 from trading_core.desk import Desk
 from trading_core.funding import FundingClock
-from trading_core.guardrails import Guardrails
+from trading_core.guardrails import Guardrails, Readings
 from trading_core.ledger import Ledger
 from trading_core.order_manager import TrackedOrder
 from trading_core.orders import OrderStatus, Purpose
@@ -32,8 +32,8 @@ RECORDS = (
     ev.SizedDown, ev.OrderDenied, ev.OrderSubmitted, ev.CancelRequested, ev.SnapshotTaken, ev.GuardrailTripped,
     ev.GuardrailWatched, ev.AlertRaised, ev.AlertCleared, ev.CheckpointReached, ev.FiguresTaken, ev.StepEnded,
 )
-# What the protocol does not look up at: market data, and what is stored when no engine listens.
-QUIET = (*ev.TICKS, ev.TailRepaired, ev.StepEnded)
+# What the protocol does not look up at: what is stored when no engine listens. Nor does it at market data.
+QUIET = (ev.TailRepaired, ev.StepEnded)
 HOUR_NS = 3_600 * NS
 DAY_NS = 24 * HOUR_NS
 
@@ -75,6 +75,10 @@ class Engine:
         desk = self.desk
         desk.decisions = Decisions()
         desk.now_ns = max(desk.now_ns, event.ts_ns)
+        if isinstance(event, ev.TICKS):  # nearly all of a run's events
+            if isinstance(event, ev.BookChanged):
+                desk.book_changed(event)
+            return desk.decisions
         self._take(event)
         is_quiet = isinstance(event, QUIET)
         # The protocol begins once the books are open, and looks up once a second and at each answer, not at each tick.
@@ -300,11 +304,12 @@ class Engine:
         if desk.now_ns >= self._next_save_ns:
             self._next_save_ns = _next_due(self._next_save_ns, desk.now_ns, protocol.save_every_s)
             desk.decisions.commands.append(SaveArtifacts())
-        for trip in self.guardrails.evaluate(self):
+        readings = Readings(self)
+        for trip in self.guardrails.evaluate(readings):
             desk.record(trip)
             words = f"{trip.observed} (limit {trip.limit}) {trip.detail}".rstrip()
             desk.tighten(trip.state, f"guardrail {trip.name}: {words}")
-        for record in self.alerts.evaluate(self):
+        for record in self.alerts.evaluate(readings):
             desk.record(record)
 
     def _roll_hour(self) -> None:

@@ -39,6 +39,20 @@ class Watch:
         return self.longest_gap_ns if self.last_ns is None else max(self.longest_gap_ns, now_ns - self.last_ns)
 
 
+class Readings:
+    """The metrics of one moment: guardrails and alerts ask for the same ones, and each is read once."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._known: dict[GuardrailMetric, Decimal | None] = {}
+
+    def of(self, metric: GuardrailMetric) -> Decimal | None:
+        """Return the metric's value at that moment; None while there is nothing to measure yet."""
+        if metric not in self._known:
+            self._known[metric] = read_metric(metric, self.engine)
+        return self._known[metric]
+
+
 class Guardrails:
     """The plan's guardrails with their latches."""
 
@@ -47,11 +61,12 @@ class Guardrails:
         self._watches = {g.name: Watch() for g in guardrails}
         self.latched: dict[str, GuardrailTripped] = {}
 
-    def evaluate(self, engine: Engine) -> Iterator[GuardrailTripped]:
+    def evaluate(self, readings: Readings) -> Iterator[GuardrailTripped]:
         """Yield each guardrail that trips now; one that has tripped stays latched and is not yielded again."""
+        engine = readings.engine
         now_ns = engine.desk.now_ns
         for guardrail in self._guardrails:
-            observed = read_metric(guardrail.metric, engine)
+            observed = readings.of(guardrail.metric)
             if observed is None:
                 continue
             self._watches[guardrail.name].look(now_ns, observed)
@@ -101,8 +116,8 @@ def read_metric(metric: GuardrailMetric, engine: Engine) -> Decimal | None:
         case "drift":
             return abs(engine.drift)
         case "staleness_s":
-            ages = [desk.staleness_s(p) for p in desk.products]
-            return max((age for age in ages if age is not None), default=None)
+            oldest = min(desk.book_seen_ns, key=desk.book_seen_ns.__getitem__, default=None)
+            return None if oldest is None else desk.staleness_s(oldest)
         case "margin_utilization":
             return desk.margin_utilization
         case "rate_limit_errors":

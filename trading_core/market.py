@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Iterator
-from decimal import Decimal
 from itertools import islice
 
 from trading_core.events import BookChanged, Levels
@@ -28,6 +27,13 @@ class OrderBook:
         self._lots: dict[Side, dict[int, int]] = {Side.BUY: {}, Side.SELL: {}}
         # Sorted best last, so that the best level is cheap to read and to remove.
         self._ladder: dict[Side, list[int]] = {Side.BUY: [], Side.SELL: []}
+        # A key of one side times this is a price; lots of it times the other are a notional.
+        self._price_unit = {Side.BUY: product.price_increment, Side.SELL: -product.price_increment}
+        unit = product.base_increment * product.contract_size * product.price_increment
+        self._notional_unit = {Side.BUY: unit, Side.SELL: -unit}
+        self._touch: tuple[int, int] | None = None  # what `mid` and `spread_bps` were last computed from
+        self._mid, self._spread_bps = ZERO, ZERO
+        self._depths: dict[tuple[Side, int], Notional] = {}  # computed since the last change
 
     def apply(self, change: BookChanged) -> None:
         """Apply a snapshot, or a set of level changes to a known book."""
@@ -39,19 +45,21 @@ class OrderBook:
         else:
             _set_levels(self._lots[Side.BUY], self._ladder[Side.BUY], change.bids, 1)
             _set_levels(self._lots[Side.SELL], self._ladder[Side.SELL], change.asks, -1)
+        self._depths.clear()
         self.updated_ns = change.ts_ns
 
     def clear(self) -> None:
         """Forget everything: after a gap the book is unknown until the next snapshot."""
         self._replace(Side.BUY, ())
         self._replace(Side.SELL, ())
+        self._depths.clear()
         self.updated_ns = None
 
     @property
     def is_usable(self) -> bool:
         """Tell whether both sides have a price and do not cross."""
-        bid, ask = self.best(Side.BUY), self.best(Side.SELL)
-        return bid is not None and ask is not None and bid < ask
+        bids, asks = self._ladder[Side.BUY], self._ladder[Side.SELL]
+        return bool(bids and asks) and bids[-1] < -asks[-1]
 
     def best(self, side: Side) -> Price | None:
         """Return the best price of the side, or None if it is empty."""
@@ -60,13 +68,11 @@ class OrderBook:
 
     def mid(self) -> Price | None:
         """Return the middle of the touch, or None if a side is empty."""
-        bid, ask = self.best(Side.BUY), self.best(Side.SELL)
-        return None if bid is None or ask is None else (bid + ask) / 2
+        return self._mid if self._look() else None
 
     def spread_bps(self) -> Bps | None:
         """Return the spread in bps of the middle, or None if a side is empty."""
-        bid, ask = self.best(Side.BUY), self.best(Side.SELL)
-        return None if bid is None or ask is None else (ask - bid) / ((ask + bid) / 2) * BPS
+        return self._spread_bps if self._look() else None
 
     def levels(self, side: Side, count: int) -> list[tuple[Price, Size]]:
         """Return up to `count` levels of the side, best first."""
@@ -74,7 +80,13 @@ class OrderBook:
 
     def depth(self, side: Side, levels: int) -> Notional:
         """Return the notional that rests on the side's best levels, in quote currency."""
-        return sum((self.product.notional(s, p) for p, s in self.levels(side, levels)), ZERO)
+        known = self._depths.get((side, levels))
+        if known is None:
+            lots, ladder = self._lots[side], self._ladder[side]
+            best = ladder[max(len(ladder) - levels, 0) :]
+            units = sum([key * lots[key] for key in best])
+            self._depths[side, levels] = known = units * self._notional_unit[side] if best else ZERO
+        return known
 
     def average_price(self, taker: Side, size: Size) -> Price | None:
         """Return the average price of taking the size now; None if the book is too thin or the size not positive."""
@@ -93,12 +105,24 @@ class OrderBook:
         mid, average = self.mid(), self.average_price(taker, size)
         return None if mid is None or average is None else (average - mid) / mid * BPS * taker.sign
 
+    def _look(self) -> bool:
+        """Tell whether both sides have a price, with middle and spread computed if the touch has moved."""
+        bids, asks = self._ladder[Side.BUY], self._ladder[Side.SELL]
+        if not (bids and asks):
+            return False
+        touch = bids[-1], asks[-1]
+        if touch != self._touch:
+            bid, ask = self._price(Side.BUY, touch[0]), self._price(Side.SELL, touch[1])
+            self._touch, self._mid = touch, (bid + ask) / 2
+            self._spread_bps = (ask - bid) / self._mid * BPS
+        return True
+
     def _walk(self, side: Side) -> Iterator[tuple[Price, Size]]:
         lots = self._lots[side]
         return ((self._price(side, key), self._size(lots[key])) for key in reversed(self._ladder[side]))
 
     def _price(self, side: Side, key: int) -> Price:
-        return Decimal(key if side is Side.BUY else -key) * self.product.price_increment
+        return key * self._price_unit[side]
 
     def _size(self, lots: int) -> Size:
         return lots * self.product.base_increment

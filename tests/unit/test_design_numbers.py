@@ -13,6 +13,7 @@ from tests.core_builders import make_product
 from tests.desk_builders import Market, make_exit, make_intent, make_plan, make_view
 from trading_core.commands import CancelOrder
 from trading_core.engine import Engine
+from trading_core.guardrails import Readings
 from trading_core.orders import OrderStatus, Side
 from trading_core.plan import Plan
 from trading_core.plan_files import find_plan
@@ -122,7 +123,7 @@ def test_a_guardrail_trips_beyond_its_limit_only(
     assert guardrail.limit == Decimal(limit)
     market = Market(make_plan(guardrails=[guardrail.model_dump()]))
     _set(market.engine, metric, Decimal(limit) + side * Decimal(step))
-    assert bool(list(market.engine.guardrails.evaluate(market.engine))) is trips
+    assert bool(list(market.engine.guardrails.evaluate(Readings(market.engine)))) is trips
 
 
 def test_what_the_plans_say_is_what_the_specification_says() -> None:

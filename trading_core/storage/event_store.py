@@ -105,7 +105,8 @@ class EventStore:
 
     def append_tick(self, tick: Tick) -> None:
         """Put a tick into the open block; the chain covers it once the block is cut."""
-        self._require_room()
+        if self._closed_because or len(self._events) >= BACKLOG_EVENTS_MAX:
+            self._require_room()
         if self._block.add(self._chained.seq, tick):
             self._cut_block()
             self._commit_if_due()

@@ -41,35 +41,38 @@ class OpenBlock:
     """Collects ticks until the block is full. Blocks are cut by count and venue time, never by the wall clock."""
 
     def __init__(self) -> None:
-        self._lines: list[bytes] = []
+        self._ticks: list[PlacedTick] = []
         self.after_seq = 0  # the event before the first tick, once there is one
         self._ts_first_ns = self._ts_min_ns = self._ts_max_ns = 0
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._ticks)
 
     def add(self, after_seq: int, tick: Tick) -> bool:
         """Add a tick; return whether the block is now full."""
         ts_ns = tick.ts_ns
-        if not self._lines:
+        ticks = self._ticks
+        if not ticks:
             self.after_seq = after_seq
             self._ts_first_ns = self._ts_min_ns = self._ts_max_ns = ts_ns
-        self._ts_min_ns = min(self._ts_min_ns, ts_ns)
-        self._ts_max_ns = max(self._ts_max_ns, ts_ns)
-        self._lines.append(b"%d %b" % (after_seq, encode(tick)))
-        return len(self._lines) >= BLOCK_TICKS_MAX or ts_ns - self._ts_first_ns >= BLOCK_SPAN_NS
+        elif ts_ns > self._ts_max_ns:
+            self._ts_max_ns = ts_ns
+        elif ts_ns < self._ts_min_ns:
+            self._ts_min_ns = ts_ns
+        ticks.append(PlacedTick(after_seq, tick))  # encoded with the others, when the block is cut
+        return len(ticks) >= BLOCK_TICKS_MAX or ts_ns - self._ts_first_ns >= BLOCK_SPAN_NS
 
     def take(self) -> tuple[TicksStored, bytes]:
         """Return the block's event and its packed data, and start over."""
-        raw = b"\n".join(self._lines)
+        raw = b"\n".join([b"%d %b" % (after_seq, encode(tick)) for after_seq, tick in self._ticks])
         stored = TicksStored(
             ts_ns=self._ts_max_ns,
-            n=len(self._lines),
+            n=len(self._ticks),
             ts_min_ns=self._ts_min_ns,
             ts_max_ns=self._ts_max_ns,
             sha256=sha256_hex(raw),
         )
-        self._lines = []
+        self._ticks = []
         return stored, zlib.compress(raw, ZLIB_LEVEL)
 
 
