@@ -184,8 +184,8 @@ def test_the_index_of_decisions_is_complete() -> None:
     index = text_of(folder / "README.md")
     titles = {path.name: text_of(path).splitlines()[0] for path in sorted(folder.glob("[0-9]*.md"))}
     assert titles
-    for number, (name, title) in enumerate(titles.items(), start=1):
-        assert title.startswith(f"# {number}. "), name
+    for name, title in titles.items():
+        assert title.startswith(f"# {int(name[:4])}. "), name  # a number that was set aside may stay unused
         assert f"]({name}) | {title.partition('. ')[2]} |" in index
 
 
