@@ -14,9 +14,10 @@ from flows.cli_gate import RunName, find_run
 from flows.console import VERDICT_STYLES, make_console
 from trading_core.clock import SystemClock, iso
 from trading_core.errors import ConfigurationError
-from trading_core.gate.ladder import Bot, Standing, standings
+from trading_core.gate.ladder import Standing, standings
 from trading_core.gate.publish import GateFiles
 from trading_core.gate.signing import signing_key
+from trading_core.gate.subject import Bot
 from trading_core.plan import Level
 from trading_core.settings import load_settings
 
@@ -29,9 +30,10 @@ def ladder(
     """Show where each bot stands: its latest decision on each rung, until when it holds, and what it owes."""
     settings = load_settings(os.environ)
     key = signing_key(settings)
-    records = GateFiles(settings.event_store_root).decisions.records(None if key is None else key.public_key())
+    files = GateFiles(settings.event_store_root)
+    records = files.decisions.records(None if key is None else key.public_key())
     now_ns = SystemClock().now_ns()
-    found = [s for s in standings(records, now_ns) if level in (None, s.level)]
+    found = [s for s in standings(records, now_ns, files.demotions.demotions()) if level in (None, s.level)]
     console = make_console()
     if not found:
         console.print("nothing was decided yet: run greenlight run phase2 --venue simulated")

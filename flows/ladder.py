@@ -24,9 +24,10 @@ def ladder(request: LadderRequest) -> State[None]:
     """Show where each bot stands: its last decision on each rung, until when it holds, and what it owes."""
     settings = load_settings(os.environ)
     key = signing_key(settings)
-    records = GateFiles(settings.event_store_root).decisions.records(None if key is None else key.public_key())
+    files = GateFiles(settings.event_store_root)
+    records = files.decisions.records(None if key is None else key.public_key())
     now_ns = SystemClock().now_ns()
-    found = [s for s in standings(records, now_ns) if request.level in ("all", s.level)]
+    found = [s for s in standings(records, now_ns, files.demotions.demotions()) if request.level in ("all", s.level)]
     missed = [s for s in found if s.demoted_by]
     show_table(KEY, [_row(s, now_ns) for s in found], f"{len(found)} standings, {len(missed)} demoted")
     return Completed(message=f"{len(found)} standings, {len(missed)} demoted: see the artifact {KEY}")

@@ -46,9 +46,9 @@ class Engine:
         self.guardrails = Guardrails(desk.plan.guardrails)
         self.alerts = Alerts(desk.plan)
         self.failures: Counter[str] = Counter()
-        self.rejections_in_a_row = 0
+        self.rejections_in_a_row: Counter[str] = Counter()  # by product: what the others do hides nothing
         self.unexpected_rejections = 0
-        self.last_rejection = ""
+        self.last_rejection: tuple[str, str] = ("", "")  # the product and the venue's reason
         self.fees: ev.FeeTierRead | None = None
         self.margin_level = ""
         self.funding = FundingClock()
@@ -132,11 +132,11 @@ class Engine:
         orders = self.desk.orders
         match event:
             case ev.OrderAccepted():
-                self.rejections_in_a_row = 0
-                self._adopt(orders.accepted(event), event.attached_order_id)
+                taken = orders.accepted(event)
+                self.rejections_in_a_row.pop(taken.intent.product_id, None)
+                self._adopt(taken, event.attached_order_id)
             case ev.OrderRejected():
-                self._count_rejection(event)
-                orders.rejected(event)
+                self._count_rejection(event, orders.rejected(event).intent.product_id)
             case ev.OrderLost():
                 self._ask(orders.lost(event))
             case ev.OrderNotFound():
@@ -181,11 +181,11 @@ class Engine:
             else:
                 desk.exit(product_id, Purpose.EXIT, "bracket_failed")
 
-    def _count_rejection(self, event: ev.OrderRejected) -> None:
-        self.last_rejection = event.reason
+    def _count_rejection(self, event: ev.OrderRejected, product_id: str) -> None:
         if not event.is_expected:
+            self.last_rejection = product_id, event.reason
             self.unexpected_rejections += 1
-            self.rejections_in_a_row += 1
+            self.rejections_in_a_row[product_id] += 1
 
     def _take_session_event(self, event: ev.SessionResumed | ev.SessionReconciled | ev.StrayOrderFound) -> None:
         desk = self.desk

@@ -100,7 +100,8 @@ class Guardrails:
 def describe(metric: GuardrailMetric, engine: Engine) -> str:
     """Return what stands behind the figure, where that is more than the figure itself."""
     if metric in ("unexpected_rejections", "consecutive_rejections"):
-        return f"the venue's last reason: {engine.last_rejection}"
+        product_id, reason = engine.last_rejection
+        return f"{product_id}, the venue's last reason: {reason}" if product_id else ""
     if metric == "staleness_s":
         ages = {p: engine.desk.staleness_s(p) or ZERO for p in engine.desk.products}
         return f"stale: {max(ages, key=lambda product_id: ages[product_id])}"
@@ -125,7 +126,7 @@ def read_metric(metric: GuardrailMetric, engine: Engine) -> Decimal | None:
         case "unexpected_rejections":
             return Decimal(engine.unexpected_rejections)
         case "consecutive_rejections":
-            return Decimal(engine.rejections_in_a_row)
+            return Decimal(max(engine.rejections_in_a_row.values(), default=0))
         case "unresolved_orders":
             if engine.is_reconciling:
                 return None  # they are being asked for: no figure, and the watch shows the gap

@@ -85,6 +85,8 @@ class Entry(PlanModel):
 
     strategy: str
     params: dict[str, str | int | bool] = {}
+    # Where a rung that ships brings its own strategy: the one, without parameters, with which its bot climbed so far.
+    succeeds: str = ""
     notional_min: Exact
     notional_max: Exact
     interval_s: int = Field(gt=0)
@@ -266,6 +268,15 @@ class Rollback(PlanModel):
     market_after_rounds: int = Field(default=4, ge=1)
 
 
+class Tenure(PlanModel):
+    """On what a running rung stands; when it does not hold any more, the run ends reduce-only and the rung is lost."""
+
+    # Windows follow each other, each judged by itself: the last one carries the next, and one that is NO-GO demotes.
+    is_rolling: bool = False
+    critical_unanswered_s: int = Field(default=300, gt=0)  # machine seconds in which a person acknowledges a CRITICAL
+    because: str = "A rung that nobody answers for is not held."
+
+
 class Approvals(PlanModel):
     """Who must agree before the next rung starts live."""
 
@@ -310,6 +321,7 @@ class Plan(PlanModel):
     envelope: Envelope
     restricted_envelope: RestrictedEnvelope | None = None
     rollback: Rollback = Rollback()
+    tenure: Tenure = Tenure()
     approvals: Approvals = Approvals()
     # How many times the exposure of the rung below this rung may authorise.
     exposure_step_max: Exact = Decimal(5)

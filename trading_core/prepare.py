@@ -10,11 +10,11 @@ from trading_core.bootstrap import account_fingerprint, make_guard, simulated_st
 from trading_core.canonical import canonical_json
 from trading_core.clock import SystemClock, VirtualClock
 from trading_core.errors import ConfigurationError
-from trading_core.gate.ladder import may_start, restricted
+from trading_core.gate.ladder import restricted
+from trading_core.gate.permission import permission_of
 from trading_core.gate.publish import GateFiles
 from trading_core.gate.subject import Subject
 from trading_core.plan import Level, Plan
-from trading_core.plan_files import plan_below
 from trading_core.run import RunContext, VenueName
 from trading_core.run_files import PLAN, RUN, SUBJECT, run_dir
 from trading_core.stages.files import write_document
@@ -77,8 +77,8 @@ def _open_account(context: RunContext, start_ns: int) -> None:
 
 def _inside_restriction(plan: Plan, venue: VenueName, event_store_root: Path) -> Plan:
     """Return the plan inside the envelope that a CONDITIONAL of the rung below leaves; preflight judges the rest."""
-    records = GateFiles(event_store_root).decisions.records()
-    allowed = may_start(plan, plan_below(plan), make_subject(plan, venue), records, SystemClock().now_ns())
+    files = GateFiles(event_store_root)
+    allowed = permission_of(plan, make_subject(plan, venue), files, SystemClock().now_ns())
     return plan if allowed.restricted_to is None else restricted(plan, allowed.restricted_to)
 
 

@@ -26,7 +26,7 @@ from trading_core.commands import (
 from trading_core.emergency import FlatReport, LadderLimits, flatten
 from trading_core.engine import Engine
 from trading_core.errors import OutcomeUnknown, VenueError, VenueUnavailable
-from trading_core.lifeline import Lifeline
+from trading_core.lifeline import Lifeline, NoTenure, Tenure
 from trading_core.orders import Purpose
 from trading_core.ports import Accepted, Broker, CancelAnswer, Feed, Rejected
 from trading_core.repeats import repeats_of
@@ -80,10 +80,12 @@ class Session:
         opening: ev.SessionStarted | None = None,
         past: Past | None = None,
         lifeline: Lifeline | None = None,
+        tenure: Tenure | None = None,
     ) -> None:
         """Make a session. `opening` is stored first; with a `past` it goes on from there instead."""
         self.engine = engine
         self.lifeline = lifeline or Lifeline()
+        self._tenure = tenure or NoTenure()
         self._opening = opening
         self._past = past
         self._clock = clock
@@ -169,6 +171,7 @@ class Session:
         now_ns = self._clock.now_ns()
         if now_ns >= self._next_tick_ns:
             self._next_tick_ns = max(self._next_tick_ns + TICK_NS, now_ns)
+            self._tenure.look()
             self._observe_state()
             self._take(ev.ClockTicked(ts_ns=now_ns))
         self._queue.extend(ev.ArtifactsSaved(ts_ns=now_ns, rows=rows) for rows in self._log.saved())
@@ -242,7 +245,8 @@ class Session:
 
     def _store(self, record: ev.AnyEvent) -> None:
         # An order's intent is on disk before the order leaves, and a latch before anybody relies on it.
-        self._log.append(record, kind="record", durable=isinstance(record, ev.OrderSubmitted | ev.GuardrailTripped))
+        is_durable = isinstance(record, ev.OrderSubmitted | ev.GuardrailTripped)
+        self._tenure.note(self._log.append(record, kind="record", durable=is_durable), record)
 
     def _execute(self, command: Command) -> None:
         self.lifeline.moves += 1

@@ -16,21 +16,27 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trading_core.bootstrap import Connection, account_name, connect, make_guard
-from trading_core.clock import NS, SystemClock
+from trading_core.clock import NS, Clock, SystemClock
 from trading_core.errors import ConfigurationError, StorageError
+from trading_core.gate.signing import signing_key
+from trading_core.gate.subject import Subject
 from trading_core.heartbeat import BEAT_EVERY_S, Heartbeat
-from trading_core.lifeline import Lifeline
+from trading_core.lifeline import Lifeline, NoTenure, Tenure
 from trading_core.mirroring import followed
 from trading_core.plan import Stage
 from trading_core.products import Product
 from trading_core.run import Endpoint, RunContext, VenueName
+from trading_core.run_files import SUBJECT
 from trading_core.run_log import RunLog
+from trading_core.settings import load_settings
 from trading_core.stages import live_micro_test as stage
 from trading_core.stages.files import attempt
 from trading_core.stages.result import CheckStatus, StageResult
+from trading_core.storage.artifact_store import ArtifactStore
 from trading_core.storage.event_reader import EventReader, StoredEvent
 from trading_core.storage.event_store import EventStore
 from trading_core.strategies.port import load_strategy
+from trading_core.tenure import RungTenure
 from trading_core.trading_state import TradingGuard, TradingState
 
 STALLED_AFTER_S = 15.0  # a REST call may hold the loop for its time-out of 10 s; longer, and the session counts as hung
@@ -83,6 +89,7 @@ def _given(
     context: RunContext, endpoint: Endpoint, connection: Connection, products: dict[str, Product], log: RunLog,
     stored: Iterable[StoredEvent], lifeline: Lifeline,
 ) -> stage.MicroTestInput:
+    guard = make_guard(context, connection.clock)
     return stage.MicroTestInput(
         context=context,
         products=products,
@@ -90,11 +97,23 @@ def _given(
         feed=connection.feed(),
         broker=connection.require_broker(),
         log=log,
-        guard=make_guard(context, connection.clock),
+        guard=guard,
         strategy=load_strategy(context.plan.entry, context.seed),
         stored=stored,
         exchange_ns=endpoint.clock_anchor_ns,
         lifeline=lifeline,
+        tenure=_tenure(context, connection.clock, guard, lifeline),
+    )
+
+
+def _tenure(context: RunContext, clock: Clock, guard: TradingGuard, lifeline: Lifeline) -> Tenure:
+    if context.plan.needs_rung is None:
+        return NoTenure()  # the lowest rung has nothing to fall to
+    subject = Subject.model_validate_json(ArtifactStore(context.run_dir).read(SUBJECT))
+    key = signing_key(load_settings(os.environ))
+    return RungTenure(
+        context, subject, account_name(context), clock=clock, guard=guard, lifeline=lifeline,
+        key=None if key is None else key.public_key(),
     )
 
 

@@ -84,7 +84,7 @@ def test_an_alert_on_rejections_names_the_last_reason() -> None:
     reject(market)
     reject(market)
     (raised,) = alerts(market.tick())
-    assert raised.detail == "consecutive_rejections 2 (limit 1); the venue's last reason: X"
+    assert raised.detail == "consecutive_rejections 2 (limit 1); BTC-USD, the venue's last reason: X"
 
 
 def test_the_widest_spread_is_watched() -> None:

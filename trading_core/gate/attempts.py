@@ -52,12 +52,16 @@ class AttemptLedger:
         except ValidationError as e:
             raise IntegrityError(f"{self._log.path} holds an entry that is no attempt: {e.errors()[0]['msg']}") from e
 
-    def prior(self, subject_digest: str, level: Level, attempt_id: str) -> dict[str, PriorTally]:
+    def prior(
+        self, subject_digest: str, level: Level, attempt_id: str, left_out: frozenset[str] = frozenset()
+    ) -> dict[str, PriorTally]:
         """Return, by criterion, what the *other* attempts of this subject at this level have shown.
 
-        A deterministic rehearsal that is repeated has the same attempt id, so it is not counted twice.
+        A deterministic rehearsal that is repeated has the same attempt id, so it is not counted twice. Attempts that
+        are `left_out` were judged by themselves: a window does not live on what an earlier one has shown.
         """
-        return prior_of(self.attempts(), subject_digest, level, attempt_id)
+        others = [a for a in self.attempts() if a.attempt_id not in left_out]
+        return prior_of(others, subject_digest, level, attempt_id)
 
 
 def prior_of(

@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from enum import StrEnum
 
 from trading_core.clock import from_iso, iso
 from trading_core.gate.decide import HOUR_NS, DecisionRecord
+from trading_core.gate.demotions import Demotion
 from trading_core.gate.outcomes import Verdict
-from trading_core.gate.subject import Subject
+from trading_core.gate.subject import Bot, Subject, bot_of
 from trading_core.plan import Envelope, Level, Plan, PlanModel, Rung
 
 LIVE = Level.L3
 RUNGS = list(Rung)
-
-
-class Bot(PlanModel):
-    """What must be equal from rung to rung: the subject without what each rung changes, its plan and products."""
-
-    git_commit: str
-    is_dirty: bool
-    lock_digest: str
-    strategy: str
-    strategy_params: dict[str, str | int | bool]
-    account_fingerprint: str
-    faults: str
 
 
 class OwedState(StrEnum):
@@ -82,12 +72,9 @@ class Permission(PlanModel):
     restricted_to: Envelope | None = None
 
 
-def bot_of(subject: Subject) -> Bot:
-    """Return the part of a subject that climbs."""
-    return Bot(**{name: getattr(subject, name) for name in Bot.model_fields})
-
-
-def standings(records: Iterable[DecisionRecord], now_ns: int) -> list[Standing]:
+def standings(
+    records: Iterable[DecisionRecord], now_ns: int, demotions: Sequence[Demotion] = ()
+) -> list[Standing]:
     """Return where every bot stands, by bot, level and rung; `records` are in the order of the decision log."""
     groups: dict[tuple[str, Level, Rung], list[DecisionRecord]] = {}
     for record in records:
@@ -96,41 +83,56 @@ def standings(records: Iterable[DecisionRecord], now_ns: int) -> list[Standing]:
     found: list[Standing] = []
     for (bot, level, rung), group in sorted(groups.items(), key=lambda item: _order(item[0])):
         below = [s for s in found if s.bot.model_dump_json() == bot and s.level is level and s.rung is not rung]
-        found.append(_standing(group, below, now_ns))
+        found.append(_standing(group, below, now_ns, demotions))
     return found
 
 
 def may_start(
-    plan: Plan, below: Plan | None, subject: Subject, records: Sequence[DecisionRecord], now_ns: int
+    plan: Plan, below: Plan | None, subject: Subject, records: Sequence[DecisionRecord], now_ns: int, *,
+    own: Plan | None = None, demotions: Sequence[Demotion] = (), entered_ns: int | None = None,
 ) -> Permission:
     """Return whether this subject may start this rung live, by the live decisions on the rung below.
 
-    `below` is the plan that ships for the rung below: a GO under easier rules of somebody's own does not count.
+    `below` is the plan that ships for the rung below: a GO under easier rules of somebody's own does not count. `own`
+    is the one that ships for this rung: it says whether windows follow each other, so that the last one carries the
+    next, and whether the rung brings a strategy of its own.
+    With `entered_ns` the answer is for a run that was let in then: what expires later does not end its window.
     """
     if subject.is_dirty:
         return _refused("the code has uncommitted changes: nobody can tell later what was judged")
     if below is None:
         return Permission(problem="", words=f"{plan.name} is the lowest rung")
-    live = [r for r in records if r.level is LIVE and r.rung is below.name]
-    mine = [r for r in live if bot_of(r.subject) == bot_of(subject)]
-    if not mine:
-        return _refused(_nobody_like(subject, below.name, live))
-    accepted = [shipped.digest for shipped in as_run_by(below, plan)]
-    if not any(r.plan_digest in accepted for r in mine):
-        was = mine[-1].plan_digest[:12]
-        return _refused(f"{below.name} was decided under plan {was}, needed is {accepted[0][:12]}, which ships")
-    history = [r for r in records if r.rung is not below.name or r.plan_digest in accepted]
-    standing = next(
-        s for s in standings(history, now_ns)
-        if s.bot == bot_of(subject) and s.level is LIVE and s.rung is below.name
-    )
-    return _refused(problem) if (problem := standing.problem(now_ns)) else _allowed(plan, standing)
+    as_of_ns = now_ns if entered_ns is None else entered_ns
+    fallen = last_demotion(demotions, bot_of(subject), plan.name, LIVE)
+    if own is not None and own.tenure.is_rolling:
+        window = _carried(plan, own, subject, records, now_ns, as_of_ns, demotions)
+        if window is not None:
+            return window
+    climbed = plan if own is None or not _succeeds(plan, own, below) else below
+    if climbed is not plan:  # its bot climbed with the strategy that ships below
+        entry = {"strategy": below.entry.strategy, "strategy_params": below.entry.params}
+        subject = subject.model_copy(update=entry)
+    accepted = [shipped.digest for shipped in as_run_by(below, climbed, plan.sizing.impact_bps_max)]
+    return _from_below(plan, below, subject, accepted, records, now_ns, as_of_ns, demotions, fallen)
 
 
-def as_run_by(below: Plan, plan: Plan) -> tuple[Plan, Plan]:
+def _succeeds(plan: Plan, own: Plan, below: Plan) -> bool:
+    """Tell whether the plan runs the strategy that ships with its rung, and that follows the one that ships below."""
+    ships = (own.entry.strategy, own.entry.params) == (plan.entry.strategy, plan.entry.params)
+    return ships and (own.entry.succeeds, {}) == (below.entry.strategy, below.entry.params)
+
+
+def last_demotion(demotions: Iterable[Demotion], bot: Bot, rung: Rung, level: Level) -> Demotion | None:
+    """Return the latest demotion of a bot from a rung at a level; None if there was none."""
+    mine = [d for d in demotions if (d.bot, d.rung, d.level) == (bot, rung, level)]
+    return max(mine, key=lambda d: d.at_ns, default=None)
+
+
+def as_run_by(below: Plan, plan: Plan, impact_bps_max: Decimal | None = None) -> tuple[Plan, Plan]:
     """Return the lower rung's plan as this bot may have run it: with its own strategy; and under MAX_IMPACT_BPS."""
     entry = below.entry.model_copy(update={"strategy": plan.entry.strategy, "params": plan.entry.params})
-    impact = min(below.sizing.impact_bps_max, plan.sizing.impact_bps_max)
+    own_limit = plan.sizing.impact_bps_max if impact_bps_max is None else impact_bps_max
+    impact = min(below.sizing.impact_bps_max, own_limit)
     tight = below.sizing.model_copy(update={"impact_bps_max": impact})
     own = below.model_copy(update={"entry": entry})
     return own, own.model_copy(update={"sizing": tight})
@@ -154,11 +156,17 @@ def restricted(plan: Plan, envelope: Envelope) -> Plan:
     })
 
 
-def _standing(group: list[DecisionRecord], below: list[Standing], now_ns: int) -> Standing:
+def _standing(
+    group: list[DecisionRecord], below: list[Standing], now_ns: int, demotions: Sequence[Demotion]
+) -> Standing:
     last = group[-1]
     owed = _obligations(group, now_ns)
     missed = [o for o in owed if o.state is OwedState.MISSED]
     demoted_by = f"{missed[0].name} was due at {iso(missed[0].due_ns)} and was not shown" if missed else ""
+    fallen = last_demotion(demotions, bot_of(last.subject), last.rung, last.level)
+    shown_ns = max((from_iso(r.decided_at) for r in group if r.verdict is Verdict.GO), default=0)
+    if fallen is not None and fallen.at_ns >= shown_ns:
+        demoted_by = fallen.words
     from_below = next((f"{s.rung} below it was demoted" for s in below if s.demoted_by), "")
     given = last.authorises
     return Standing(
@@ -168,6 +176,50 @@ def _standing(group: list[DecisionRecord], below: list[Standing], now_ns: int) -
         valid_until_ns=None if given is None else from_iso(given.valid_until),
         envelope=None if given is None else given.envelope,
         obligations=owed, demoted_by=demoted_by or from_below,
+    )
+
+
+def _from_below(
+    plan: Plan, below: Plan, subject: Subject, accepted: Sequence[str], records: Sequence[DecisionRecord],
+    now_ns: int, as_of_ns: int, demotions: Sequence[Demotion], fallen: Demotion | None,
+) -> Permission:
+    live = [r for r in records if r.level is LIVE and r.rung is below.name]
+    mine = [r for r in live if bot_of(r.subject) == bot_of(subject)]
+    if not mine:
+        return _refused(_nobody_like(subject, below.name, live))
+    if not any(r.plan_digest in accepted for r in mine):
+        was = mine[-1].plan_digest[:12]
+        return _refused(f"{below.name} was decided under plan {was}, needed is {accepted[0][:12]}, which ships")
+    standing = _live_standing(below.name, accepted, subject, records, now_ns, demotions)
+    if problem := standing.problem(as_of_ns):
+        return _refused(problem)
+    if fallen is not None and standing.decided_ns <= fallen.at_ns:
+        return _refused(f"{plan.name} was demoted: {fallen.words}; show {below.name} again first")
+    return _allowed(plan, standing)
+
+
+def _carried(
+    plan: Plan, own: Plan, subject: Subject, records: Sequence[DecisionRecord], now_ns: int, as_of_ns: int,
+    demotions: Sequence[Demotion],
+) -> Permission | None:
+    """Return the permission that the rung's last full window gives for the next one; None if it gives none."""
+    accepted = [shipped.digest for shipped in as_run_by(own, plan)]
+    mine = [r for r in records if r.level is LIVE and r.rung is own.name and bot_of(r.subject) == bot_of(subject)]
+    if not any(r.plan_digest in accepted for r in mine):
+        return None
+    standing = _live_standing(own.name, accepted, subject, records, now_ns, demotions)
+    return None if standing.problem(as_of_ns) else _allowed(plan, standing)
+
+
+def _live_standing(
+    rung: Rung, accepted: Sequence[str], subject: Subject, records: Sequence[DecisionRecord], now_ns: int,
+    demotions: Sequence[Demotion],
+) -> Standing:
+    """Return where the bot stands on a rung, counting its decisions under the accepted plans only."""
+    history = [r for r in records if r.rung is not rung or r.plan_digest in accepted]
+    return next(
+        s for s in standings(history, now_ns, demotions)
+        if s.bot == bot_of(subject) and s.level is LIVE and s.rung is rung
     )
 
 
@@ -228,8 +280,14 @@ def _nobody_like(subject: Subject, rung: Rung, live: Sequence[DecisionRecord]) -
         return f"{rung} was never decided at {LIVE}: run it live first"
     mine, other = bot_of(subject), bot_of(live[-1].subject)
     names = [name for name in Bot.model_fields if getattr(mine, name) != getattr(other, name)]
-    changes = ", ".join(f"{n} was {getattr(other, n)!s:.12}, is {getattr(mine, n)!s:.12}" for n in names)
+    changes = ", ".join(f"{n} was {_short(getattr(other, n))}, is {_short(getattr(mine, n))}" for n in names)
     return f"{rung} was decided for another subject: {changes}"
+
+
+def _short(value: object) -> str:
+    """Return a digest's head, and anything else as it is."""
+    words = str(value)
+    return words[:12] if len(words) >= 40 and set(words) <= set("0123456789abcdef") else words
 
 
 def _refused(problem: str) -> Permission:

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from trading_core.gate.attempts import AttemptLedger, attempt_of
 from trading_core.gate.decide import DecisionRecord, GateInput, decide
+from trading_core.gate.demotions import DemotionLog
 from trading_core.gate.people import PeopleFiles
 from trading_core.gate.record import DecisionLog, statement_bytes
 from trading_core.plan import Stage
@@ -17,6 +18,7 @@ from trading_core.storage.artifact_store import ArtifactMeta, ArtifactStore
 GATE_INPUT = "gate_input"
 ATTEMPTS_FILE = "attempts.jsonl"
 DECISIONS_FILE = "decisions.jsonl"
+DEMOTIONS_FILE = "demotions.jsonl"
 # Written after the decision or by it: no evidence for it.
 _NOT_EVIDENCE = frozenset(
     {GATE_INPUT, DECISION, stage_result(Stage.GO_NO_GO), REPORT_JSON, REPORT_HTML, REPORT_MARKDOWN, "report.pdf"}
@@ -29,6 +31,7 @@ class GateFiles:
     def __init__(self, root: Path) -> None:
         self.attempts = AttemptLedger(root / ATTEMPTS_FILE)
         self.decisions = DecisionLog(root / DECISIONS_FILE)
+        self.demotions = DemotionLog(root / DEMOTIONS_FILE)
         self.people = PeopleFiles(root)
 
 

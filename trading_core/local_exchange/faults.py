@@ -107,6 +107,7 @@ PRESETS: dict[str, FaultPlan] = {
     for plan in (
         FaultPlan(),
         FaultPlan(name="reject_all", reject_share=1.0),
+        FaultPlan(name="reject_symbol", reject_share=1.0, reject_products=("SOL-USD",), reject_from_order=20),
         FaultPlan(name="reject_some", reject_share=0.3, reject_reason="INVALID_LIMIT_PRICE_POST_ONLY"),
         FaultPlan(name="reject_unknown", reject_share=0.3, reject_reason="COMMANDER_REJECTED_NEW_ORDER"),
         FaultPlan(name="stale_feed", stale_from_s=0.0),

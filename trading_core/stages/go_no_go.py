@@ -16,8 +16,10 @@ from trading_core.errors import IntegrityError, StorageError
 from trading_core.events import GuardrailTripped, GuardrailWatched
 from trading_core.gate.baselines import baselines
 from trading_core.gate.decide import DecisionRecord, GateInput, gate_name
+from trading_core.gate.demotions import DemotionCause
 from trading_core.gate.evidence import EvidenceRef, MirrorState, Observation
 from trading_core.gate.fold import GuardrailStatus, StageSummary
+from trading_core.gate.outcomes import Disposition, Verdict
 from trading_core.gate.publish import GateFiles, evidence_of, publish
 from trading_core.gate.result import Baseline
 from trading_core.gate.subject import Subject
@@ -29,6 +31,7 @@ from trading_core.stages.files import keep, write_document
 from trading_core.stages.result import Check, CheckStatus, StageResult, StageStatus
 from trading_core.storage.artifact_store import ArtifactStore, Manifest
 from trading_core.storage.event_reader import EventReader
+from trading_core.tenure import demote
 from trading_core.trading_state import TradingState
 
 
@@ -65,7 +68,18 @@ def run(
         make_guard(context, VirtualClock(now_ns)).tighten(TradingState.HALTED, reason=str(e), actor="gate")
         raise
     keep(context, _result_of(record, now_ns))
+    if reason := lost_by(context.plan, record):
+        demote(context, record.subject, DemotionCause.WINDOW, reason, now_ns)
     return record
+
+
+def lost_by(plan: Plan, record: DecisionRecord) -> str:
+    """Return why this decision loses the rung that the window ran on; empty if it does not.
+
+    A HOLD waits for people and loses nothing; a CONDITIONAL restricts, and demotes when what it owes is missed.
+    """
+    is_lost = record.verdict is Verdict.NO_GO and record.disposition is not Disposition.HOLD
+    return f"its window is {record.headline}" if plan.tenure.is_rolling and is_lost else ""
 
 
 def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, files: GateFiles) -> GateInput:
@@ -94,7 +108,7 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
         observations=observations,
         stages=tuple(StageSummary(stage=s.stage, status=s.status, summary=s.summary) for s in stages),
         guardrails=chain.guardrails,
-        attempts=files.attempts.prior(context.subject_digest, context.level, attempt_id),
+        attempts=files.attempts.prior(context.subject_digest, context.level, attempt_id, _judged(context, plan, files)),
         baselines=_baselines(context, plan, subject, files),
         waivers=files.people.waivers(gate, now_ns),
         used_waivers=files.decisions.used_waivers(except_of=attempt_id),
@@ -106,6 +120,18 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
         evidence=evidence_of(store),
         mirror=mirrored(context, is_checked=True),
     )
+
+
+def _judged(context: RunContext, plan: Plan, files: GateFiles) -> frozenset[str]:
+    """Return the attempts up to the last GO where windows follow each other: each window after it stands alone."""
+    if not plan.tenure.is_rolling:
+        return frozenset()
+    mine = [
+        r for r in (logged.record for logged in files.decisions.decisions())
+        if (r.subject_digest, r.level) == (context.subject_digest, context.level)
+    ]
+    last_go = max((i for i, r in enumerate(mine) if r.verdict is Verdict.GO), default=-1)
+    return frozenset(r.attempt_id for r in mine[: last_go + 1])
 
 
 def _baselines(context: RunContext, plan: Plan, subject: Subject, files: GateFiles) -> dict[str, Baseline]:

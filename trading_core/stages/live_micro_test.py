@@ -17,7 +17,7 @@ from trading_core.emergency import FlatReport
 from trading_core.engine import Engine
 from trading_core.errors import ConfigurationError, GreenlightError, StorageError
 from trading_core.events import SessionStarted, TailRepaired
-from trading_core.lifeline import Lifeline
+from trading_core.lifeline import Lifeline, NoTenure, Tenure
 from trading_core.plan import Stage
 from trading_core.ports import Broker, Feed
 from trading_core.products import Product
@@ -49,6 +49,7 @@ class MicroTestInput:
     stored: Iterable[StoredEvent] = ()
     exchange_ns: int = 0  # when the local exchange began, 0 at a venue that outlives runs
     lifeline: Lifeline = field(default_factory=Lifeline)
+    tenure: Tenure = field(default_factory=NoTenure)
 
 
 def run(given: MicroTestInput) -> StageResult:
@@ -82,7 +83,7 @@ def _session(given: MicroTestInput) -> tuple[Session, int]:
     past = None if first is None else replay(engine, chain([first], rows), given.log.restore)
     session = Session(
         clock=given.clock, feed=given.feed, broker=given.broker, log=given.log, engine=engine, guard=given.guard,
-        opening=opening, past=past, lifeline=given.lifeline,
+        opening=opening, past=past, lifeline=given.lifeline, tenure=given.tenure,
     )
     return session, opening.ts_ns
 

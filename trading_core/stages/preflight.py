@@ -18,14 +18,13 @@ from trading_core.alert_book import AlertBook, hold_words
 from trading_core.bootstrap import account_name
 from trading_core.clock import Clock
 from trading_core.errors import ConfigurationError, IntegrityError, VenueUnavailable
-from trading_core.gate.ladder import may_start
 from trading_core.gate.lint import Severity, lint_plan
+from trading_core.gate.permission import permission_of
 from trading_core.gate.publish import GateFiles
 from trading_core.gate.subject import Subject
 from trading_core.money import plain
 from trading_core.orders import OrderIntent, Purpose, Side, TimeInForce
 from trading_core.plan import Level, Plan, Stage
-from trading_core.plan_files import plan_below
 from trading_core.ports import KeyPermissions, Venue
 from trading_core.protocol import check_steps
 from trading_core.run import Endpoint, RunContext
@@ -265,11 +264,11 @@ def _rung_below(given: PreflightInput) -> Seen:
         return passed(f"a rehearsal at {context.level} needs no rung below: it authorises none above")
     try:
         subject = Subject.model_validate_json(ArtifactStore(context.run_dir).read(SUBJECT))
-        records = GateFiles(context.event_store_root).decisions.records(given.decision_key)
+        files = GateFiles(context.event_store_root)
+        allowed = permission_of(context.plan, subject, files, given.clock.now_ns(), key=given.decision_key)
     except IntegrityError as e:
         given.guard.tighten(TradingState.HALTED, reason=str(e), actor="preflight")
         raise
-    allowed = may_start(context.plan, plan_below(context.plan), subject, records, given.clock.now_ns())
     return failed(allowed.problem) if allowed.problem else passed(allowed.words)
 
 
