@@ -43,18 +43,21 @@ def was_rejected(trace: Trace) -> bool:
 
 def totals(traces: Iterable[Trace]) -> Totals:
     """Count orders by what became of them. Sent, but never seen by the venue: in none of the last counts."""
-    counts: Counter[str] = Counter()
+    signals = sent = accepted = rejected = denied = withheld = unresolved = 0
     for trace in traces:
-        sent, accepted, rejected = was_sent(trace), was_accepted(trace), was_rejected(trace)
-        unknown = not (trace.answers and trace.answers[-1].kind is AnswerKind.NOT_FOUND)
-        counts["signals"] += trace.signal is not None
-        counts["sent"] += sent
-        counts["accepted"] += accepted
-        counts["rejected"] += rejected
-        counts["denied"] += trace.denial is not None and not trace.denial.is_withheld
-        counts["withheld"] += trace.denial is not None and trace.denial.is_withheld
-        counts["unresolved"] += sent and unknown and not accepted and not rejected
-    return Totals(**{name: counts[name] for name in Totals.model_fields})
+        signals += trace.signal is not None
+        if (denial := trace.denial) is not None:
+            denied += not denial.is_withheld
+            withheld += denial.is_withheld
+        is_sent, is_accepted = was_sent(trace), was_accepted(trace)
+        is_rejected = not is_accepted and was_rejected(trace)
+        sent, accepted, rejected = sent + is_sent, accepted + is_accepted, rejected + is_rejected
+        if is_sent and not is_accepted and not is_rejected:
+            unresolved += not (trace.answers and trace.answers[-1].kind is AnswerKind.NOT_FOUND)
+    return Totals(
+        signals=signals, sent=sent, accepted=accepted, rejected=rejected, denied=denied, withheld=withheld,
+        unresolved=unresolved,
+    )
 
 
 def by_symbol(traces: Iterable[Trace]) -> dict[str, Totals]:

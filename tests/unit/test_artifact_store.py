@@ -177,7 +177,7 @@ def test_a_crash_between_announcement_and_manifest_is_settled(
     store.write("a.txt", b"new", make_meta(rows=2))
     announced = store.manifest().artifacts["a.txt"]
     store.write("a.txt", b"old", make_meta())
-    crashed = store.manifest().model_copy(update={"pending": announced})
+    crashed = store.manifest().model_copy(update={"pending": (announced,)})
     write_atomically(run / "manifest.json", crashed.model_dump_json().encode())
     if has_arrived:
         write_atomically(run / "a.txt", b"new")
@@ -186,6 +186,18 @@ def test_a_crash_between_announcement_and_manifest_is_settled(
     assert store.read("a.txt") == text
     store.write("b", {}, make_meta())
     assert sorted(store.manifest().artifacts) == ["a.txt", "b"]
+
+
+def test_a_crash_between_two_files_of_one_save_leaves_the_new_one_and_the_old_one(tmp_path: Path) -> None:
+    store, run, meta = make_store(tmp_path), tmp_path / "run", make_meta()
+    new = store.write_all({"a.txt": (b"new", meta), "b.txt": (b"new", meta)})
+    store.write_all({"a.txt": (b"old", meta), "b.txt": (b"old", meta)})
+    crashed = store.manifest().model_copy(update={"pending": tuple(new.values())})
+    write_atomically(run / "manifest.json", crashed.model_dump_json().encode())
+    write_atomically(run / "a.txt", b"new")
+
+    assert store.verify() == []
+    assert (store.read("a.txt"), store.read("b.txt")) == (b"new", b"old")
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:

@@ -54,11 +54,11 @@ class ManifestEntry(EvidenceRef):
 
 
 class Manifest(PlanModel):
-    """All artifacts of a run, by name. `pending` is written before the file it announces."""
+    """All artifacts of a run, by name. `pending` is written before the files that it announces."""
 
     schema_version: Literal[1] = 1
     artifacts: dict[str, ManifestEntry] = {}
-    pending: ManifestEntry | None = None
+    pending: tuple[ManifestEntry, ...] | None = None
 
 
 class ArtifactProblem(PlanModel):
@@ -101,12 +101,11 @@ class ArtifactStore:
             _make_folder(self.path_of(name).parent)
         with exclusive(self.run_dir / MANIFEST_LOCK, LOCK_TIMEOUT_S):
             artifacts = self.manifest().artifacts
-            for name, entry in entries.items():
-                # Announced first: after a crash between the two renames the new file is known all the same.
-                self._save(Manifest(artifacts=artifacts, pending=entry))
+            # Announced first: after a crash between two renames each new file is known all the same.
+            self._save(Manifest(artifacts=artifacts, pending=tuple(entries.values())))
+            for name in entries:
                 write_atomically(self.path_of(name), payloads[name][0], is_durable=self._is_durable)
-                artifacts = {**artifacts, name: entry}
-            self._save(Manifest(artifacts=artifacts))
+            self._save(Manifest(artifacts={**artifacts, **entries}))
         return entries
 
     def read(self, name: str) -> bytes:
@@ -185,13 +184,14 @@ class ArtifactStore:
         return ArtifactProblem(artifact=entry.artifact, reason=Reason.HASH_MISMATCH, detail=detail)
 
     def _settled(self, manifest: Manifest) -> Manifest:
-        pending = manifest.pending
-        if pending is None:
+        if manifest.pending is None:
             return manifest
-        path = self.path_of(pending.artifact)
-        arrived = path.exists() and sha256_hex(_read_bytes(path)) == pending.sha256
-        added = {pending.artifact: pending} if arrived else {}
-        return Manifest(artifacts={**manifest.artifacts, **added})
+        arrived = {entry.artifact: entry for entry in manifest.pending if self._has_arrived(entry)}
+        return Manifest(artifacts={**manifest.artifacts, **arrived})
+
+    def _has_arrived(self, entry: ManifestEntry) -> bool:
+        path = self.path_of(entry.artifact)
+        return path.exists() and sha256_hex(_read_bytes(path)) == entry.sha256
 
     def _save(self, manifest: Manifest) -> None:
         data = msgspec.json.format(canonical_json(manifest), indent=1) + b"\n"
