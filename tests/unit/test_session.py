@@ -133,6 +133,31 @@ def test_a_halt_withholds_even_an_exit_and_the_ladder_still_ends_flat(tmp_path: 
     assert_flat(rig)
 
 
+def hold_and_leave(desk: Desk) -> Script:
+    """Buy, and place an exit for the whole position."""
+    yield from enter_until_filled(desk, "BTC-USD", "test")
+    desk.exit("BTC-USD", Purpose.EXIT, "test")
+    yield Until(lambda: False, desk.now_ns + 3_000 * NS)
+
+
+def test_a_halt_just_before_an_exit_leaves_withholds_it(tmp_path: Path) -> None:
+    rig = SimRig(tmp_path)
+
+    def halt(event: AnyEvent) -> None:
+        if isinstance(event, OrderSubmitted) and event.intent.purpose is Purpose.EXIT:
+            rig.other_guard().tighten(TradingState.HALTED, reason="stop everything", actor="operator")
+
+    rig.log.on_append = halt
+    with rig.session(hold_and_leave) as session:
+        step_until(rig, session, lambda: bool(rig.log.of(SubmitWithheld)))
+    (withheld,) = rig.log.of(SubmitWithheld)
+    assert withheld.reason == "STATE_HALTED"
+    assert session.engine.desk.orders.orders[withheld.client_order_id].intent.reduce_only
+    sent = rig.exchange.orders(rig.exchange.account_ids()[0])
+    assert withheld.client_order_id not in {order.request.client_order_id for order in sent}
+    assert_flat(rig)  # the emergency ladder is not the engine: it may close
+
+
 def test_a_full_disk_ends_the_session_flat_and_the_order_is_not_sent(tmp_path: Path) -> None:
     rig = SimRig(tmp_path)
     rig.log = failing_log(is_submission)
