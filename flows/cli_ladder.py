@@ -91,5 +91,5 @@ def _table(mine: list[Standing], now_ns: int) -> Table:
 
 def _next_words(standing: Standing, now_ns: int) -> str:
     if standing.level is not Level.L3:
-        return "rehearsal"
+        return f"rehearsal, demoted: {standing.demoted_by}" if standing.demoted_by else "rehearsal"
     return "refused: " + problem if (problem := standing.problem(now_ns)) else "may start"

@@ -14,6 +14,7 @@ from flows.cli_gate import RunName, find_run
 from flows.console import make_console, show_decision
 from trading_core.clock import SystemClock, from_iso, iso
 from trading_core.errors import ConfigurationError, IntegrityError
+from trading_core.gate.baselines import is_good
 from trading_core.gate.decide import DecisionRecord
 from trading_core.gate.outcomes import Verdict
 from trading_core.gate.people import GoldenRun, figures, make_approval, make_waiver
@@ -80,10 +81,12 @@ def approve(
 def golden(
     run: RunName, by: Annotated[str, typer.Option(help="Who pins it.")]
 ) -> None:
-    """Pin a GO run as the golden one: later runs of its rung and level must not fall behind its figures."""
+    """Pin a good run as the golden one: later runs of its rung and level must not fall behind its figures."""
     store, record, now_ns = _decided(run)
-    if record.verdict is not Verdict.GO:
-        raise ConfigurationError(f"run {record.run_id} is {record.verdict}: only a GO can be the golden run")
+    if not is_good(record):
+        raise ConfigurationError(
+            f"run {record.run_id} is {record.verdict}: only a GO, or what lacks only baselines, can be golden"
+        )
     pinned = GoldenRun(
         gate=record.gate, level=record.level, run_id=record.run_id, values=figures(record), pinned_by=by,
         pinned_ns=now_ns,

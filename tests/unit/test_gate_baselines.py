@@ -8,15 +8,17 @@ from pathlib import Path
 import pytest
 
 from tests.unit.gate_fixtures import make_input
-from trading_core.gate.baselines import baselines, earlier_go_runs
+from trading_core.gate.baselines import baselines, earlier_runs
 from trading_core.gate.decide import DecisionRecord, decide
-from trading_core.gate.outcomes import Verdict
+from trading_core.gate.outcomes import Outcome, Reason, Verdict
+from trading_core.gate.overlays import Waiver, WaiverUse
 from trading_core.gate.people import GoldenRun, PeopleFiles
+from trading_core.gate.result import CriterionResult
 from trading_core.plan import Kind, Level
 from trading_core.plan_files import find_plan
 
 STAGE4 = find_plan("stage4")
-METRIC = "latency_vs_baseline"
+METRIC, SLIPPAGE = "latency_vs_baseline", "slippage_vs_baseline"
 FIRST = decide(make_input(STAGE4))
 GATE = FIRST.gate
 
@@ -30,12 +32,33 @@ def run(name: str, value: str = "100", **changes: object) -> DecisionRecord:
     return FIRST.model_copy(update=base | changes)
 
 
+def changed(name: str, outcome: Outcome, reason: Reason) -> tuple[CriterionResult, ...]:
+    return tuple(
+        c.model_copy(update={"outcome": outcome, "reason": reason}) if c.name == name else c for c in FIRST.criteria
+    )
+
+
 def chosen(records: list[DecisionRecord], attempt: str = "me") -> list[str]:
-    return [r.run_id for r in earlier_go_runs(records, GATE, FIRST.level, FIRST.subject, attempt)]
+    return [r.run_id for r in earlier_runs(records, GATE, FIRST.level, FIRST.subject, attempt)]
 
 
 def other_subject(**changes: object) -> dict[str, object]:
     return {"subject": FIRST.subject.model_copy(update=changes)}
+
+
+def test_a_run_that_lacks_nothing_but_baselines_is_one_itself_so_that_the_first_go_can_come() -> None:
+    bare = run("a", verdict=Verdict.CONDITIONAL, criteria=changed(SLIPPAGE, Outcome.NO_DATA, Reason.NO_BASELINE))
+    assert chosen([bare]) == ["a"]
+
+
+def test_a_waived_run_is_no_baseline() -> None:
+    waiver = Waiver(
+        waiver_id="w", criterion=SLIPPAGE, subject_digest="s", raw_outcome=Outcome.NO_DATA, floor=Decimal(1),
+        reason="r", requester="Ada", approver="Bob", issued_ns=0, expires_ns=1,
+    )
+    bare = changed(SLIPPAGE, Outcome.NO_DATA, Reason.NO_BASELINE)
+    use = (WaiverUse(waiver=waiver),)
+    assert chosen([run("a", verdict=Verdict.CONDITIONAL, criteria=bare, waivers=use)]) == []
 
 
 def test_the_newest_go_runs_come_first() -> None:
@@ -46,7 +69,8 @@ def test_the_newest_go_runs_come_first() -> None:
     "stranger",
     [
         run("x", verdict=Verdict.NO_GO),
-        run("x", verdict=Verdict.CONDITIONAL),
+        run("x", verdict=Verdict.CONDITIONAL, criteria=changed("clock_offset_s", Outcome.WARN, Reason.GREY_ZONE)),
+        run("x", verdict=Verdict.CONDITIONAL, criteria=changed(SLIPPAGE, Outcome.FAIL, Reason.BOUND_BELOW)),
         run("x", level=Level.L3),
         run("x", gate="stage3/go_no_go"),
         run("x", **other_subject(strategy="another:make")),
@@ -55,7 +79,7 @@ def test_the_newest_go_runs_come_first() -> None:
         run("x", **other_subject(products=("DOGE-USD",))),
         run("x", **other_subject(faults="slow")),
     ],
-    ids=["no-go", "conditional", "level", "gate", "strategy", "venue", "account", "products", "faults"],
+    ids=["no-go", "a must", "a should", "level", "gate", "strategy", "venue", "account", "products", "faults"],
 )
 def test_a_run_of_another_kind_is_no_baseline(stranger: DecisionRecord) -> None:
     assert chosen([run("a"), stranger]) == ["a"]

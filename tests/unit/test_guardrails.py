@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from tests.desk_builders import Market, make_guardrails, make_intent, make_plan
+from tests.sim_rig import SimRig
 from tests.unit.test_engine import lose, reject
 from trading_core.clock import NS
 from trading_core.commands import Decisions, TightenState
+from trading_core.desk import Desk
 from trading_core.events import (
     GuardrailTripped,
     GuardrailWatched,
+    OrderAccepted,
     RunEnding,
     StreamChanged,
     StreamState,
     VenueFailed,
 )
+from trading_core.local_exchange.faults import FaultPlan
+from trading_core.moves import away_order
+from trading_core.script import Script, Until
 from trading_core.trading_state import TradingState
 
 
@@ -74,6 +81,31 @@ def test_rejections_trip_beyond_their_number(metric: str, limit: int) -> None:
     assert trips(market.tick()) == []
     reject(market)
     assert trips(market.tick()) == [metric]
+
+
+def test_five_rejections_of_one_symbol_trip_whatever_another_symbol_gets(tmp_path: Path) -> None:
+    sol = {"product_id": "SOL-USD", "max_size": "10", "max_notional": "1000", "because": "small"}
+    plan = make_plan(
+        guardrails=make_guardrails(consecutive_rejections="4"),
+        products=[*make_plan().model_dump(mode="json")["products"], sol],
+    )
+    rig = SimRig(tmp_path, plan=plan, faults=FaultPlan(reject_share=1.0, reject_products=("SOL-USD",)))
+    with rig.session(taking_turns) as session:
+        session.run(rig.clock.now_ns() + 120 * NS)
+        assert session.is_over
+    (trip,) = rig.log.of(GuardrailTripped)
+    assert (trip.observed, trip.detail) == ("5", "SOL-USD, the venue's last reason: INSUFFICIENT_FUND")
+    assert len(rig.log.of(OrderAccepted)) >= 4
+
+
+def taking_turns(desk: Desk) -> Script:
+    """Place on one symbol, then on the other, far from the market."""
+    for _ in range(10):
+        for product_id in ("BTC-USD", "SOL-USD"):
+            desk.place(away_order(desk, product_id), "test")
+            yield Until(lambda: False, desk.now_ns + 3 * NS)
+            desk.cancel_all("test")
+            yield Until(lambda: False, desk.now_ns + 2 * NS)
 
 
 def test_an_accepted_order_ends_a_row_of_rejections() -> None:

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.desk_builders import make_plan
+from tests.exchange_builders import make_order, place, touch
 from tests.sim_rig import SimRig
+from trading_core.clock import NS
 from trading_core.errors import ConfigurationError
 from trading_core.local_exchange.faults import FaultPlan
+from trading_core.local_exchange.order_config import OrderConfig
 from trading_core.plan import Plan
 from trading_core.plan_files import find_plan
 from trading_core.run import Endpoint, RunContext, VenueName
@@ -23,6 +26,7 @@ from trading_core.trading_state import TradingState
 ALL = (
     "connectivity", "clock_offset_s", "credentials", "key_scope_view_trade", "key_no_transfer", "storage_writable",
     "disk_free", "trading_state", "limits_consistent", "gtd_gated",
+    "no_gtd_at_venue",
 )
 NO_KEY = ConfigurationError("COINBASE_CDP_API_KEY is not set")
 
@@ -84,7 +88,7 @@ def test_a_venue_that_cannot_be_reached_is_named_and_nothing_is_asked(tmp_path: 
     ground.endpoint = Endpoint(rest_host=f"127.0.0.1:{port}")
     assert_fails(
         ground.look(), "connectivity", f"127.0.0.1:{port}",
-        ("clock_offset_s", "key_scope_view_trade", "key_no_transfer", "limits_consistent"),
+        ("clock_offset_s", "key_scope_view_trade", "key_no_transfer", "limits_consistent", "no_gtd_at_venue"),
     )
 
 
@@ -135,7 +139,7 @@ def test_the_venues_clock_is_compared_at_the_middle_of_the_request(
 def test_a_clock_that_is_far_off_blocks_what_needs_a_token(tmp_path: Path) -> None:
     assert_fails(
         Ground(tmp_path, FaultPlan(clock_offset_ms=10_300)).look(), "clock_offset_s", "+10.",
-        ("key_scope_view_trade", "key_no_transfer", "limits_consistent"),
+        ("key_scope_view_trade", "key_no_transfer", "limits_consistent", "no_gtd_at_venue"),
     )
 
 
@@ -144,7 +148,7 @@ def test_missing_credentials_block_what_needs_a_key(tmp_path: Path) -> None:
     ground.credentials = NO_KEY
     assert_fails(
         ground.look(), "credentials", "COINBASE_CDP_API_KEY is not set",
-        ("key_scope_view_trade", "key_no_transfer", "limits_consistent"),
+        ("key_scope_view_trade", "key_no_transfer", "limits_consistent", "no_gtd_at_venue"),
     )
 
 
@@ -168,7 +172,7 @@ def test_a_key_that_may_transfer_is_refused(tmp_path: Path) -> None:
 def test_a_key_that_the_venue_refuses_is_told_with_the_error(tmp_path: Path) -> None:
     result = Ground(tmp_path, FaultPlan(unauthorized_share=1.0)).look()
     assert_fails(
-        result, "key_scope_view_trade", "401: Unauthorized", ("key_no_transfer", "limits_consistent")
+        result, "key_scope_view_trade", "401: Unauthorized", ("key_no_transfer", "limits_consistent", "no_gtd_at_venue")
     )
 
 
@@ -243,3 +247,20 @@ def test_a_folder_on_a_network_file_system_is_found_by_its_longest_mount_point(
     mounts.write_text(MOUNTS.format(root=tmp_path.resolve()))
     assert is_network_file_system(tmp_path / folder, mounts) is is_network
     assert is_network_file_system(tmp_path / folder, tmp_path / "nothing here") is False
+
+
+@pytest.mark.parametrize("config", [OrderConfig.LIMIT_GTC, OrderConfig.LIMIT_GTD], ids=str)
+def test_an_order_of_anybodys_that_is_good_till_a_date_is_seen_at_the_venue(
+    tmp_path: Path, config: OrderConfig
+) -> None:
+    ground = Ground(tmp_path)
+    bid, _ = touch(ground.exchange)
+    is_dated = config is OrderConfig.LIMIT_GTD
+    end_ns = ground.clock.now_ns() + 3_600 * NS if is_dated else None
+    request = make_order(config=config, limit_price=bid - 1_000, end_ns=end_ns)
+    order = place(ground.exchange, request, ground.exchange.account_ids()[0])
+    result = ground.look()
+    if is_dated:
+        assert_fails(result, "no_gtd_at_venue", f"1 of 1 open orders are GTD, first {order.order_id}")
+    else:
+        assert result.status is StageStatus.PASSED, result.summary

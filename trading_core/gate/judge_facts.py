@@ -204,7 +204,7 @@ def judge_comparison(criterion: Criterion, seen: ComparisonObservation, context:
     kept = context.baselines.get(criterion.metric, Baseline())
     values, golden = seen.baselines or kept.values, seen.golden if seen.golden is not None else kept.golden
     if len(values) < BASELINES_NEEDED or golden is None:
-        words = f"{len(values)} earlier GO runs (needed {BASELINES_NEEDED}), golden run: {text(golden)}"
+        words = f"{len(values)} earlier good runs (needed {BASELINES_NEEDED}), golden run: {text(golden)}"
         return Finding(outcome=Outcome.NO_DATA, reason=Reason.NO_BASELINE, detail=words, estimate=seen.value)
     strictest = min(*values[:BASELINES_NEEDED], golden)
     base = Finding(

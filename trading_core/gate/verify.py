@@ -45,7 +45,10 @@ def verify_run(run_dir: Path, files: GateFiles | None = None, key: Ed25519Public
         decision = record_from_bytes(data)
         problems += _evidence_problems(given, store)
         if statement_bytes(decide(given)) != data:
-            problems.append(f"{DECISION}: deciding again gives another record: input or decision was changed")
+            problems.append(
+                f"{DECISION}: deciding again gives another record: input or decision was changed, or another build "
+                f"decided (commit {decision.subject.git_commit[:12]}): verify with that one"
+            )
     except (OSError, GreenlightError) as e:
         return Verification(decision=None, problems=(*problems, str(e)))
     if files is not None:

@@ -141,6 +141,11 @@ def _rule_specs(given: PreflightInput) -> list[CheckSpec]:
             remedy="remove GTD from the plan's times in force", look=lambda: _gtd(plan),
         ),
         CheckSpec(
+            name="no_gtd_at_venue", needed="no open order of the account is good till a date, whoever placed it",
+            remedy="cancel it at the venue, and find out who placed it", after=("key_scope_view_trade",),
+            look=lambda: _gtd_at(given.venue, given.context.level),
+        ),
+        CheckSpec(
             name="rung_below", needed="live: a valid GO of the rung below, for this bot, at L3, not expired",
             remedy="see greenlight ladder, and run the rung below first", look=lambda: _rung_below(given),
         ),
@@ -270,6 +275,15 @@ def _rung_below(given: PreflightInput) -> Seen:
         given.guard.tighten(TradingState.HALTED, reason=str(e), actor="preflight")
         raise
     return failed(allowed.problem) if allowed.problem else passed(allowed.words)
+
+
+def _gtd_at(venue: Venue, level: Level) -> Seen:
+    if level is Level.L1:
+        return passed("the sandbox has no account: its orders are canned")
+    orders = venue.open_orders()
+    if dated := [o for o in orders if o.time_in_force == TimeInForce.GTD]:
+        return failed(f"{len(dated)} of {len(orders)} open orders are GTD, first {dated[0].order_id}")
+    return passed(f"{len(orders)} open orders, none good till a date")
 
 
 def _gtd(plan: Plan) -> Seen:
