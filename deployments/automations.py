@@ -28,17 +28,20 @@ ROLLOUT_RUNS = {"prefect.resource.role": "flow", "prefect.resource.name": "rollo
 NAMED = {"__prefect_kind": "jinja", "template": "{{ event.resource['prefect.resource.name'] if event else '' }}"}
 
 
-def automations(ladder_id: UUID, emergency_id: UUID, block_id: UUID | None) -> list[AutomationCore]:
-    """Return every automation. Without a notification block nobody is told; what acts is there all the same."""
+def automations(ladder_id: UUID, emergency_ids: list[UUID], block_id: UUID | None) -> list[AutomationCore]:
+    """Return every automation; `emergency_ids` has one for each machine.
+
+    Without a notification block nobody is told; what acts is there all the same.
+    """
     acting = [
         AutomationCore(
             name="greenlight: critical alert", description="A critical alert makes the run's account reduce-only.",
-            trigger=_on(CRITICAL), actions=[_emergency(emergency_id, "critical alert")],
+            trigger=_on(CRITICAL), actions=_emergencies(emergency_ids, "critical alert"),
         ),
         AutomationCore(
             name=SILENT, description=f"A run that trades says so each {ALIVE_EVERY_S:g} s; this one fell silent.",
             trigger=_silent(),
-            actions=[_emergency(emergency_id, "no sign of life")],
+            actions=_emergencies(emergency_ids, "no sign of life"),
         ),
         AutomationCore(
             name="greenlight: after a GO", trigger=_on("prefect.flow-run.GO", of_rollout=True),
@@ -108,10 +111,18 @@ def _silent() -> EventTrigger:
     )
 
 
-def _emergency(emergency_id: UUID, reason: str) -> RunDeployment:
+def _emergencies(emergency_ids: list[UUID], reason: str) -> list[RunDeployment]:
+    return [_emergency(each, reason, is_one_of_many=len(emergency_ids) > 1) for each in emergency_ids]
+
+
+def _emergency(emergency_id: UUID, reason: str, *, is_one_of_many: bool) -> RunDeployment:
     """Return the mildest action: it stops what opens exposure, and a session that trades goes on closing."""
     return _run(
-        emergency_id, {"action": "reduce-only", "run_id": NAMED, "operator": "automation", "reason": reason}
+        emergency_id,
+        {
+            "action": "reduce-only", "run_id": NAMED, "operator": "automation", "reason": reason,
+            "known_only": is_one_of_many,
+        },
     )
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prefect import Flow
 
-from deployments.deploy_settings import DeploySettings
+from deployments.deploy_settings import POOL, DeploySettings, pool_of
 from flows.drill import drill
 from flows.emergency import emergency
 from flows.ladder import ladder
@@ -39,11 +39,22 @@ class Deployed:
     queue: str = OPERATIONS
     cron: str = ""  # in UTC; empty: only when somebody asks
     tags: tuple[str, ...] = ()
+    pool: str = POOL
 
 
 def catalogue(settings: DeploySettings) -> list[Deployed]:
     """Return every deployment, in the order of the UI's list."""
-    return [*_plans(), *_stages(), *_operations(), *_by_the_clock(settings)]
+    shared = [*_plans(), *_stages(), *_operations(), *_by_the_clock(settings)]
+    return shared + [deployed for account in settings.accounts for deployed in _of_account(account)]
+
+
+def _of_account(account: str) -> list[Deployed]:
+    """Return what must run on the machine that has the account's key, state file and heartbeat."""
+    acting = [*_plans(), next(d for d in _operations() if d.flow is emergency)]
+    return [
+        replace(d, name=f"{d.name}-{account}", pool=pool_of(account), tags=(*d.tags, f"account:{account}"))
+        for d in acting
+    ]
 
 
 def _plans() -> list[Deployed]:

@@ -32,24 +32,28 @@ CONFLICT = 409  # HTTP: it is there already
 def deploy(settings: DeploySettings) -> list[str]:
     """Apply everything and return the deployments' names as Prefect writes them: flow/deployment."""
     with get_client(sync_client=True) as client:
-        _apply_pool(client, settings)
+        for pool in settings.pools:
+            # An account is traded by one run at a time.
+            _apply_pool(client, pool, settings.rollouts_at_once if pool == POOL else 1)
         ids = {f"{d.flow.name}/{d.name}": _apply(d, settings) for d in catalogue(settings)}
         _remove_others(client, frozenset(ids.values()))
         block_id = None if settings.webhook_url is None else save_block(settings.webhook_url)
-        apply_automations(client, automations(ids["ladder/ladder"], ids["emergency/emergency"], block_id))
+        # Only the machine of the run's account can act; on the others the flow finds nothing to do.
+        emergencies = [deployed_id for name, deployed_id in ids.items() if name.startswith("emergency/emergency")]
+        apply_automations(client, automations(ids["ladder/ladder"], emergencies, block_id))
     return sorted(ids)
 
 
-def _apply_pool(client: SyncPrefectClient, settings: DeploySettings) -> None:
-    """Make the pool and its queues. A queue's limit counts runs by state: no lease can end a run that trades."""
+def _apply_pool(client: SyncPrefectClient, name: str, rollouts_at_once: int) -> None:
+    """Make a pool and its queues. A queue's limit counts runs by state: no lease can end a run that trades."""
     pool = WorkPoolCreate(
-        name=POOL, type="process", base_job_template=ProcessWorker.get_default_base_job_template(),
+        name=name, type="process", base_job_template=ProcessWorker.get_default_base_job_template(),
         description="Runs of Greenlight, each a process of its own on the worker's machine",
     )
     with suppress(ObjectAlreadyExists):
         client.create_work_pool(pool)
-    found = client.read_work_pool(POOL)
-    _apply_queue(client, found, ROLLOUTS, 2, settings.rollouts_at_once)
+    found = client.read_work_pool(name)
+    _apply_queue(client, found, ROLLOUTS, 2, rollouts_at_once)
     _apply_queue(client, found, OPERATIONS, 1, None)
 
 
@@ -70,7 +74,7 @@ def _apply(wanted: Deployed, settings: DeploySettings) -> UUID:
         wanted.flow, name=wanted.name, description=wanted.words, tags=[TAG, *wanted.tags],
         parameters={"request": wanted.request} if wanted.request else {}, enforce_parameter_schema=True,
         schedules=_schedules(wanted, settings),
-        work_pool_name=POOL, work_queue_name=wanted.queue, entrypoint_type=EntrypointType.MODULE_PATH,
+        work_pool_name=wanted.pool, work_queue_name=wanted.queue, entrypoint_type=EntrypointType.MODULE_PATH,
     )
     return UUID(str(made.apply()))
 

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from trading_core.errors import ConfigurationError
 
 POOL = "greenlight"
+ACCOUNT = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 UTC_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 ROLLOUTS_MAX = 64
 
@@ -32,6 +33,17 @@ class DeploySettings(BaseModel):
     stage3_minute: int = 5
     rollouts_at_once: int = 2  # two cores: a third rehearsal would be late in its own market
     webhook_url: SecretStr | None = None
+    accounts: tuple[str, ...] = ()  # each with a work pool of its own, beside the shared one
+
+    @property
+    def pools(self) -> tuple[str, ...]:
+        """Return every work pool: the shared one, then one for each account."""
+        return (POOL, *map(pool_of, self.accounts))
+
+
+def pool_of(account: str) -> str:
+    """Return the name of an account's work pool."""
+    return f"{POOL}-{account}"
 
 
 def load_deploy_settings(environ: Mapping[str, str]) -> DeploySettings:
@@ -53,6 +65,11 @@ def load_deploy_settings(environ: Mapping[str, str]) -> DeploySettings:
         if not text.startswith(("https://", "http://")):
             raise _wrong("GREENLIGHT_WEBHOOK_URL", "…", "an address that begins with https:// or http://")
         values["webhook_url"] = SecretStr(text)
+    if text := environ.get("GREENLIGHT_ACCOUNTS", "").strip():
+        names = text.split()
+        if len(set(names)) != len(names) or not all(ACCOUNT.fullmatch(name) for name in names):
+            raise _wrong("GREENLIGHT_ACCOUNTS", text, "names apart by spaces, each once: small letters, digits, dashes")
+        values["accounts"] = tuple(names)
     return DeploySettings.model_validate(values)
 
 

@@ -52,11 +52,14 @@ def emergency(request: EmergencyRequest) -> State[None]:
 def accounts_of(root: Path, request: EmergencyRequest) -> list[Account]:
     """Return the accounts that are meant. A run that nobody knows means every account that trades, to lower risk only.
 
-    Raises ConfigurationError if the action names an account that is not known and would do more than lower risk.
+    With `known_only` it means none: it is another machine's. Raises ConfigurationError if the action names an account
+    that is not known and would do more than lower risk.
     """
     try:
         return accounts_meant(root, account=request.account, run=request.run_id, live_account=live_account())
     except ConfigurationError:
+        if request.known_only and request.run_id:
+            return []
         if request.action not in STATES or request.account:
             raise
         return accounts_meant(root, live_account=live_account())

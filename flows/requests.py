@@ -125,6 +125,10 @@ class EmergencyRequest(Request):
         description="The account's name as greenlight state shows it; empty with no run: every account that trades.",
     )
     run_id: str = Field(default="", pattern=RUN_ID, title="Run id", description="Or the run that trades it.")
+    known_only: bool = Field(
+        default=False, title="Known runs only",
+        description="A run that this machine does not know is another machine's: nothing is done here.",
+    )
     operator: str = Field(
         default="automation", min_length=2, max_length=80, description="Your name; it stays in the audit trail."
     )

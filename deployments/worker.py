@@ -1,0 +1,93 @@
+"""Serves work pools of accounts from this machine, one worker for each pool at a time, in one process.
+
+    python -m deployments.worker greenlight-alpha greenlight-beta            # refuses a pool that is served
+    python -m deployments.worker --standby greenlight-alpha                  # waits until its worker is gone
+
+PREFECT_API_URL names the server. SIGTERM and SIGINT end it: runs end reduce-only and flat. Rehearsals of a worker that
+died are run again; a standby is refused where live orders are armed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+from functools import partial
+
+import anyio
+from prefect.client.orchestration import get_client
+from prefect.utilities.processutils import setup_signal_handlers_worker
+from prefect.workers.process import ProcessWorker
+
+from deployments.takeover import last_beat_ns, living_worker, take_over
+from trading_core.clock import SystemClock
+from trading_core.errors import ConfigurationError
+from trading_core.settings import load_settings
+
+BEAT_EVERY_S = 5  # a dead worker is noticed after three of them
+LOOK_EVERY_S = 2.0
+
+
+async def serve(pools: list[str], *, is_standby: bool) -> None:
+    """Serve the pools until a signal; each as soon as nobody else does."""
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    setup_signal_handlers_worker(os.getpid(), "the worker", _say)
+    async with anyio.create_task_group() as group:
+        for pool in pools:
+            group.start_soon(_serve_one, pool, name, is_standby)
+
+
+async def _serve_one(pool: str, name: str, is_standby: bool) -> None:
+    while other := await anyio.to_thread.run_sync(_other, pool, name):
+        if not is_standby:
+            raise ConfigurationError(f"{pool} is served by {other}: end that worker first, or start a --standby")
+        await anyio.sleep(LOOK_EVERY_S)
+    await anyio.to_thread.run_sync(_settle, pool)
+    worker = ProcessWorker(
+        name=name, work_pool_name=pool, create_pool_if_not_found=False, heartbeat_interval_seconds=BEAT_EVERY_S
+    )
+    await worker.start(printer=_say)
+
+
+def _other(pool: str, name: str) -> str:
+    with get_client(sync_client=True) as client:
+        return living_worker(client, pool, SystemClock().now_ns(), except_of=name)
+
+
+def _settle(pool: str) -> None:
+    with get_client(sync_client=True) as client:
+        taken = take_over(client, pool, last_beat_ns(client, pool))
+    if taken.crashed:
+        _say(f"{pool}: crashed with their worker: {', '.join(taken.crashed)}; run again: {', '.join(taken.again)}")
+
+
+def _say(words: object, **_: object) -> None:
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()
+
+
+def main() -> int:
+    """Serve the pools of the command line; 0 after a signal, 2 for wrong use."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.worker", description="Serve accounts' work pools.")
+    parser.add_argument("pools", nargs="+", metavar="POOL")
+    parser.add_argument("--standby", action="store_true", help="wait until the pool's worker is gone, then serve it")
+    asked = parser.parse_args()
+    problems: tuple[BaseException, ...] = ()
+    try:
+        if not os.environ.get("PREFECT_API_URL"):
+            raise ConfigurationError("PREFECT_API_URL is not set: name the server")
+        if asked.standby and load_settings(os.environ).arm_live:
+            raise ConfigurationError(
+                "GREENLIGHT_ARM_LIVE is set beside --standby: a machine that does not answer may still trade; "
+                "look at the venue, then start the worker without --standby"
+            )
+        anyio.run(partial(serve, asked.pools, is_standby=asked.standby))
+    except* ConfigurationError as group:
+        problems = group.exceptions
+    sys.stderr.writelines(f"{problem}\n" for problem in problems)
+    return 2 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
