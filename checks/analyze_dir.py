@@ -47,20 +47,20 @@ class DirReport(PlanModel):
         lines += [f"  {f.outcome} {f.criterion}: {f.detail}" for f in bad[:SHOWN_MAX]]
         if len(bad) > SHOWN_MAX:
             lines.append(f"  and {len(bad) - SHOWN_MAX} more")
-        return "\n".join(lines) + "\n"
+        return "\n".join(_shown(line) for line in lines) + "\n"
 
 
 def analyze_dir(folder: Path, timeout_s: float = VALIDATION_TIMEOUT_S) -> DirReport:
     """Return what the directory's files say. Never raises for what is in them, and never calls them proven."""
-    documents = {name: _read(folder / f"{name}.json") for name in ArtifactName}
+    payloads = {name: _payload(folder / f"{name}.json") for name in ArtifactName}
+    documents = {name: _document(payload) for name, payload in payloads.items()}
     rows = {name.value: len(found["rows"]) for name, found in documents.items() if found is not None}
     with tempfile.TemporaryDirectory() as copy:
-        for name, document in documents.items():
-            source = folder / f"{name}.json"
-            if document is not None:
-                (Path(copy) / source.name).write_text(json.dumps(document), "utf-8")
-            elif source.is_file() and source.stat().st_size <= FILE_BYTES_MAX:
-                (Path(copy) / source.name).write_bytes(source.read_bytes())
+        for name, payload in payloads.items():
+            if payload is not None:
+                document = documents[name]
+                whole_payload = payload if document is None else json.dumps(document).encode()
+                (Path(copy) / f"{name}.json").write_bytes(whole_payload)
         report = run_validation(Path(copy), timeout_s)
     # The five are the layout; a directory without the two further ones lacks nothing.
     findings = [f for f in report.findings if f.artifact in FIVE or f.artifact in rows]
@@ -72,13 +72,27 @@ def analyze_dir(folder: Path, timeout_s: float = VALIDATION_TIMEOUT_S) -> DirRep
     return DirReport(verdict=verdict, headline=headline, rows=rows, report=whole)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _shown(line: str) -> str:
+    """Return the line without what would steer a terminal, or break it: the files are somebody else's."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def _payload(path: Path) -> bytes | None:
+    """Return a file's bytes; None for what is no plain file, too large or not to be read."""
+    try:
+        # Anything else may have no end: a pipe that nobody writes to, a device.
+        is_plain = path.is_file() and path.stat().st_size <= FILE_BYTES_MAX
+        return path.read_bytes() if is_plain else None
+    except OSError:
+        return None
+
+
+def _document(payload: bytes | None) -> dict[str, Any] | None:
     """Return the document with its rows; a bare list, or one list under any name, counts as the rows."""
     try:
-        if path.stat().st_size > FILE_BYTES_MAX:
-            return None
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        document = json.loads(payload or b"")
+        json.dumps(document)  # what cannot be written again is no document: it is nested too deeply
+    except (ValueError, RecursionError):
         return None
     if isinstance(document, list):
         document = {"rows": document}
