@@ -14,6 +14,7 @@ from tests.store_rig import server_place
 from trading_core.store_location import StoreLocation
 
 POSTGRES = ("127.0.0.1", 5432)
+REDIS = ("127.0.0.1", 6379)
 
 
 def _lacks_chromium() -> str:
@@ -29,7 +30,15 @@ def _lacks_postgres() -> str:
         return f"no PostgreSQL at {POSTGRES[0]}:{POSTGRES[1]} ({e}): start it to run its tests"
 
 
-NEEDS = {"browser": _lacks_chromium, "postgres": _lacks_postgres}
+def _lacks_redis() -> str:
+    try:
+        with socket.create_connection(REDIS, timeout=1):
+            return ""
+    except OSError as e:
+        return f"no Redis at {REDIS[0]}:{REDIS[1]} ({e}): start it to run its tests"
+
+
+NEEDS = {"browser": _lacks_chromium, "postgres": _lacks_postgres, "redis": _lacks_redis}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -69,8 +69,9 @@ class Cluster:
         return str(self.ask("POST", f"deployments/{known['id']}/create_flow_run", body, replica)["id"])
 
     def states(self) -> dict[str, str]:
-        """Return the state of each run by our run id."""
-        runs = self.ask("POST", "flow_runs/filter", {"limit": 200}, replica=1)
+        """Return the state of each rollout by our run id."""
+        of_rollouts = {"limit": 200, "flows": {"name": {"any_": ["rollout"]}}}
+        runs = self.ask("POST", "flow_runs/filter", of_rollouts, replica=1)
         return {run["parameters"]["request"]["run_id"]: run["state"]["name"] for run in runs if run["state"]}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.command import one_line, short_phase2, wait_for
+from tests.e2e.command import Home, left_behind, one_line, short_phase2, wait_for
 from tests.e2e.scale_rig import READY_WITHIN_S, Cluster, cluster
 from trading_core.errors import StorageError
 from trading_core.gate.outcomes import Verdict
@@ -19,7 +19,7 @@ from trading_core.storage.event_reader import EventReader, list_runs
 from trading_core.storage.mirror import Mirror
 from trading_core.store_location import StoreLocation
 
-pytestmark = [pytest.mark.postgres, pytest.mark.soak]
+pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.soak]
 
 SPEED = 5
 # The order of the accounts: the first half is served by the worker that is killed.
@@ -78,6 +78,8 @@ def test_eight_accounts_on_two_workers_end_with_their_verdicts_though_one_worker
         assert {run: states[run] for run in expected} == wanted
         for run in expected:
             holds_everywhere(made, run, wanted[run])
+    machines = [Home(tmp_path / name, "") for name in ("one", "two")]
+    assert wait_for(lambda: not any(map(left_behind, machines)), 60), [left_behind(home) for home in machines]
 
 
 def all_trade(made: Cluster, accounts: list[str]) -> bool:
