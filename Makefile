@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 GREENLIGHT := $(BIN)/greenlight
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 LOCK_VENV := var/lock-venv
+BESIDE_VENV := var/beside
+# The requirements of the extra `bench`, which has a venv of its own: its numpy is older than that of the lock.
+BENCH_EXTRA := import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["bench"])
 # Locked although this Python may not want them: redis below 3.11.3, prefect from 3.13 on.
 ALSO_LOCKED := async-timeout whenever
 SPEED ?= 10
@@ -23,7 +26,7 @@ export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT := false
 
 .DEFAULT_GOAL := help
-.PHONY: help rollout simulate rehearse test soak seed-faults check bench up lock clean
+.PHONY: help rollout simulate rehearse test soak seed-faults check bench beside up lock clean
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=…] [SPEED=10] [DAY=typical] [SEED=1]"
@@ -53,7 +56,13 @@ check: $(VENV)/.installed-dev ## lint, types and the directions of imports
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.installed-dev ## measure the hot path; prints medians
+	@test -x $(BESIDE_VENV)/bin/python || $(MAKE) --no-print-directory beside || echo "hftbacktest could not be installed"
 	$(BIN)/python -m tests.benchmarks
+
+beside: $(VENV)/.installed-dev ## install hftbacktest under var/beside, to be measured beside us
+	$(BIN)/python -m venv $(BESIDE_VENV).part
+	$(BESIDE_VENV).part/bin/python -m pip --disable-pip-version-check -qq install "$$($(BIN)/python -c '$(BENCH_EXTRA)')"
+	mv $(BESIDE_VENV).part $(BESIDE_VENV)
 
 up: $(VENV)/.installed ## Prefect's server and UI, worker, deployments, exchange, dashboard, watchdog; Ctrl+C stops all
 	$(GREENLIGHT) up
@@ -69,7 +78,7 @@ lock: ## regenerate constraints.txt in a fresh venv (names and versions only)
 		echo "constraints.txt names an address: install that package by name and version, then rerun"; exit 1; fi
 
 clean: ## remove the venv and the caches; artifacts/ and var/ stay, they are evidence
-	rm -rf $(VENV) $(LOCK_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(LOCK_VENV) $(BESIDE_VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # ── the venv: a stamp file for each of its two states ───────────────────────────────────────────
