@@ -116,11 +116,11 @@ def make_view(plan: Plan | None = None, product: Product = BTC, **changes: Any) 
         "risk": plan.risk, "policy": plan.policy, "mid": "50000", "spread_bps": "2", "staleness_s": "1",
         "position": "0", "resting_entry_size": "0", "resting_exit_size": "0", "aggregate_exposure": "0",
         "equity": "10000", "day_pnl": "0", "open_orders": 0, "orders_last_minute": 0, "has_unresolved": False,
-        "has_twin": False, "margin_utilization": "0", "funding_in_s": None,
+        "has_twin": False, "margin_utilization": "0", "margin_free": "10000", "funding_in_s": None,
         **changes,
     }
     exact = ("mid", "spread_bps", "staleness_s", "position", "resting_entry_size", "resting_exit_size",
-             "aggregate_exposure", "equity", "day_pnl", "margin_utilization")
+             "aggregate_exposure", "equity", "day_pnl", "margin_utilization", "margin_free")
     fields |= {name: Decimal(fields[name]) for name in exact if isinstance(fields[name], str)}
     return RiskView(**fields)
 

@@ -30,7 +30,7 @@ from trading_core.order_manager import OrderManager, TrackedOrder
 from trading_core.order_policy import SymbolPolicy
 from trading_core.orders import OrderIntent, OrderStatus, Purpose, Side, TimeInForce
 from trading_core.plan import Plan
-from trading_core.products import Product
+from trading_core.products import Product, ProductType
 from trading_core.risk import Denial, DenialReason, RiskView, approve, review
 from trading_core.sizing import Depth
 from trading_core.trading_state import TradingState
@@ -137,6 +137,24 @@ class Desk:
                 total += product.notional(order.outstanding, price)
         return total
 
+    def margin_free(self) -> Notional | None:
+        """Return the venue's free margin, less the whole notional of what filled since then and rests to enter.
+
+        None if the venue has told no margin: nothing is known to be free.
+        """
+        read = self.margin.reading
+        if read is None or self.ledger is None or read.margin_used + read.margin_available <= 0:
+            return None
+        taken = ZERO
+        for product in self._futures():
+            held, was = self.ledger.position(product.product_id).size, read.positions.get(product.product_id, ZERO)
+            taken += product.notional(max(ZERO, abs(held) - abs(was)), self.last_mark(product.product_id) or ZERO)
+            for order in self.orders.outstanding(product.product_id):
+                if not self.is_exit(order.intent):
+                    price = order.intent.limit_price or self.last_mark(product.product_id) or ZERO
+                    taken += product.notional(order.outstanding, price)
+        return read.margin_available - read.margin_used - taken
+
     def is_flat(self) -> bool:
         """Tell whether no position is left that the venue would let anybody trade, and no order rests."""
         return not self.orders.outstanding() and all(self.is_dust(product_id) for product_id in self.products)
@@ -177,6 +195,7 @@ class Desk:
             has_unresolved=any(o.status is OrderStatus.OUTCOME_UNKNOWN for o in live),
             has_twin=any(_is_twin(o.intent, intent) for o in live),
             margin_utilization=self.margin_utilization,
+            margin_free=self.margin_free(),
             funding_in_s=_seconds_to_funding(product, self.now_ns),
         )
 
@@ -285,6 +304,9 @@ class Desk:
         return intent.reduce_only or intent.purpose in (Purpose.EXIT, Purpose.PROBE_EXIT_WHILE_REDUCING)
 
     # ── details ─────────────────────────────────────────────────────────────────────────────────
+    def _futures(self) -> list[Product]:
+        return [product for product in self.products.values() if product.product_type is ProductType.FUTURE]
+
     def _signal(self, intent: OrderIntent, source: str) -> str:
         self._signals += 1
         signal_id = f"{self.order_prefix}-s{self._signals:05d}"

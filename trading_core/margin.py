@@ -26,6 +26,7 @@ class MarginWatch:
     """The venue's word as long as it holds, New York's calendar where the venue says nothing."""
 
     def __init__(self) -> None:
+        self.reading: AccountRead | None = None  # the last one
         self._venue: Held | None = None
         self._coming: Held | None = None
         self._past: Held | None = None
@@ -33,6 +34,7 @@ class MarginWatch:
 
     def read(self, account: AccountRead) -> None:
         """Take what the venue says; without an end it says which window holds, and the calendar until when."""
+        self.reading = account
         if not account.margin_window:
             self._venue = None
             return

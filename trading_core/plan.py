@@ -130,6 +130,8 @@ class RiskLimits(PlanModel):
     stale_after_s: Exact
     pre_funding_quiet_s: int = Field(ge=0)
     margin_utilization_max: Exact
+    # USD that must stay free at the venue after an entry, which counts with its whole notional. Futures only.
+    margin_buffer_min: Exact = Decimal(0)
 
 
 class Sizing(PlanModel):

@@ -58,6 +58,7 @@ class DenialReason(StrEnum):
     DAILY_LOSS = "DAILY_LOSS"
     PRE_FUNDING_QUIET = "PRE_FUNDING_QUIET"
     MARGIN_UTILIZATION = "MARGIN_UTILIZATION"
+    MARGIN_BUFFER = "MARGIN_BUFFER"
     OUTCOME_UNRESOLVED = "OUTCOME_UNRESOLVED"
     DUPLICATE_INTENT = "DUPLICATE_INTENT"
     ENTRY_WITHOUT_BRACKET = "ENTRY_WITHOUT_BRACKET"
@@ -98,6 +99,7 @@ class RiskView:
     has_unresolved: bool
     has_twin: bool  # an order with the same product, side, price and purpose is live
     margin_utilization: Decimal
+    margin_free: Notional | None  # in USD, less what rests or filled since the reading; None without margin figures
     funding_in_s: int | None
 
     def is_reducing(self, intent: OrderIntent) -> bool:
@@ -313,6 +315,18 @@ def margin_in_limit(intent: OrderIntent, view: RiskView) -> Denial | None:
     return None
 
 
+def margin_buffer(intent: OrderIntent, view: RiskView) -> Denial | None:
+    """An entry into a future leaves the plan's buffer free, even if the venue asked for its whole notional."""
+    if view.product.product_type is not ProductType.FUTURE:
+        return None
+    if view.margin_free is None:
+        return Denial(_D.MARGIN_BUFFER, "the venue tells no margin: check that the account trades futures")
+    after, limit = view.margin_free - view.notional(intent), view.risk.margin_buffer_min
+    if after < limit:
+        return Denial(_D.MARGIN_BUFFER, f"${after:.2f} of margin would stay free (at least ${plain(limit)})")
+    return None
+
+
 def outcome_resolved(intent: OrderIntent, view: RiskView) -> Denial | None:
     """While the outcome of an order is unknown, its symbol takes no new entry."""
     if view.has_unresolved:
@@ -332,7 +346,8 @@ FOR_EVERY_ORDER: tuple[Rule, ...] = (
 )
 FOR_ENTRIES: tuple[Rule, ...] = (
     entry_post_only, bracket_in_place, outcome_resolved, daily_loss, spread_in_limit, max_size, max_notional,
-    aggregate_notional, leverage, pre_funding_quiet, margin_in_limit, open_orders, orders_per_minute, not_duplicate,
+    aggregate_notional, leverage, pre_funding_quiet, margin_in_limit, margin_buffer, open_orders, orders_per_minute,
+    not_duplicate,
 )
 
 

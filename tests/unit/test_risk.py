@@ -114,6 +114,20 @@ def test_a_market_order_must_be_on_the_size_grid() -> None:
     assert reason_of(intent, plan=plan) is _D.OFF_GRID
 
 
+@pytest.mark.parametrize(
+    ("free", "reason"),
+    [("600.01", None), ("600", None), ("599.99", _D.MARGIN_BUFFER), ("-1", _D.MARGIN_BUFFER), (None, _D.MARGIN_BUFFER)],
+)
+def test_an_entry_into_a_future_leaves_the_buffer_free(free: str | None, reason: DenialReason | None) -> None:
+    plan = make_plan(risk={"margin_buffer_min": "100"}, policy={"is_entry_post_only": False},
+                     products=[{"product_id": FUTURE.product_id, "max_size": "9", "max_notional": "9000",
+                                "because": "x"}])
+    view = {"plan": plan, "product": FUTURE, "margin_free": free}
+    assert reason_of(make_intent("1"), **view) is reason  # one contract: $500
+    assert reason_of(make_exit("1"), position="1", **view) is None
+    assert reason_of(make_intent(), plan=make_plan(risk={"margin_buffer_min": "100"}), margin_free=free) is None  # spot
+
+
 BLOCKS_ENTRIES = {
     "day_pnl": "-500", "spread_bps": "500", "aggregate_exposure": "9999", "equity": "0", "open_orders": 99,
     "orders_last_minute": 99, "has_unresolved": True, "has_twin": True, "margin_utilization": "0.9", "funding_in_s": 1,
