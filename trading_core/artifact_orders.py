@@ -183,12 +183,15 @@ class Trace(PlanModel):
     @property
     def is_probe(self) -> bool:
         """Tell whether the order is a deliberate probe: left out of acceptance."""
-        return self.purpose.value.startswith("PROBE_")
+        return self.purpose.startswith("PROBE_")
 
     @property
     def answer(self) -> AnswerStep | None:
         """Return the first acceptance or rejection, or None if none came."""
-        return next((a for a in self.answers if a.kind in (AnswerKind.ACCEPTED, AnswerKind.REJECTED)), None)
+        for answer in self.answers:  # no generator: each save asks this of every order, several times
+            if answer.kind is AnswerKind.ACCEPTED or answer.kind is AnswerKind.REJECTED:
+                return answer
+        return None
 
 
 class ExecutionLogs(Artifact):

@@ -96,15 +96,16 @@ class ArtifactStore:
 
     def write_all(self, payloads: Mapping[str, tuple[bytes, ArtifactMeta]]) -> dict[str, ManifestEntry]:
         """Write several artifacts one after the other, each as `write` does; return their entries by name."""
-        entries = {name: self._entry(name, data, meta) for name, (data, meta) in payloads.items()}
-        for name in payloads:
-            _make_folder(self.path_of(name).parent)
+        paths = {name: self.path_of(name) for name in payloads}
+        entries = {name: self._entry(name, paths[name], data, meta) for name, (data, meta) in payloads.items()}
+        for folder in {path.parent for path in paths.values()}:
+            _make_folder(folder)
         with exclusive(self.run_dir / MANIFEST_LOCK, LOCK_TIMEOUT_S):
             artifacts = self.manifest().artifacts
             # Announced first: after a crash between two renames each new file is known all the same.
             self._save(Manifest(artifacts=artifacts, pending=tuple(entries.values())))
-            for name in entries:
-                write_atomically(self.path_of(name), payloads[name][0], is_durable=self._is_durable)
+            for name, path in paths.items():
+                write_atomically(path, payloads[name][0], is_durable=self._is_durable)
             self._save(Manifest(artifacts={**artifacts, **entries}))
         return entries
 
@@ -160,10 +161,10 @@ class ArtifactStore:
             raise ConfigurationError(f"artifact {name!r} would be {path}: not an artifact of {root}")
         return path
 
-    def _entry(self, name: str, data: bytes, meta: ArtifactMeta) -> ManifestEntry:
+    def _entry(self, name: str, path: Path, data: bytes, meta: ArtifactMeta) -> ManifestEntry:
         return ManifestEntry(
             artifact=name,
-            path=self.path_of(name).relative_to(self.run_dir.resolve()).as_posix(),
+            path=path.relative_to(self.run_dir.resolve()).as_posix(),
             sha256=sha256_hex(data),
             bytes=len(data),
             written_ns=self._now_ns(),
