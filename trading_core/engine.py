@@ -282,7 +282,8 @@ class Engine:
         desk, protocol = self.desk, self.desk.plan.protocol
         self._roll_day()
         self._roll_hour()
-        self.funding.advance(desk)
+        if not self.is_reconciling:  # until then the position may lack fills of the gap
+            self.funding.advance(desk)
         for announcement in desk.margin.announce(desk.now_ns):
             desk.record(announcement)
         if not self.is_reconciling:  # until then nothing is placed: our books may lack what the venue did

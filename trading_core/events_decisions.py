@@ -128,6 +128,7 @@ class FundingAccrued(Event, frozen=True, kw_only=True, tag=True):
     mark: Price
     rate: Decimal
     amount: Notional
+    is_estimated: bool = False  # at the rate of a later time: the session was down when its own was told
 
 
 class FundingSkipped(Event, frozen=True, kw_only=True, tag=True):

@@ -52,16 +52,22 @@ class FundingClock:
                 desk.decisions.commands.append(ReadFunding(key[0]))
 
     def read(self, desk: Desk, event: FundingRead) -> None:
-        """Book what the rate makes of the position at its time; a rate of another time changes nothing."""
-        due = self._due.pop((event.product_id, event.funding_ns), None)
-        if due is None or desk.ledger is None:
+        """Book what the rate makes of the position at its time; a rate of an earlier time changes nothing.
+
+        The venue tells the last rate only: funding times of a gap before it are estimated at it.
+        """
+        for key in sorted(k for k in self._due if k[0] == event.product_id and k[1] <= event.funding_ns):
+            self._book(desk, event, key[1], self._due.pop(key))
+
+    def _book(self, desk: Desk, event: FundingRead, funding_ns: int, due: Due) -> None:
+        if desk.ledger is None:
             return
         amount = funding_amount(desk.products[event.product_id], due.position, due.mark, event.rate)
-        desk.ledger.book_funding(event.product_id, event.funding_ns, amount)
+        desk.ledger.book_funding(event.product_id, funding_ns, amount)
         desk.record(
             FundingAccrued(
-                ts_ns=desk.now_ns, product_id=event.product_id, funding_ns=event.funding_ns, position=due.position,
-                mark=due.mark, rate=event.rate, amount=amount,
+                ts_ns=desk.now_ns, product_id=event.product_id, funding_ns=funding_ns, position=due.position,
+                mark=due.mark, rate=event.rate, amount=amount, is_estimated=funding_ns != event.funding_ns,
             )
         )
 
@@ -74,7 +80,9 @@ class FundingClock:
         self._last_ns[product_id] = funding_ns
         position, mark = desk.ledger.position(product_id).size, desk.last_mark(product_id)
         if position and mark is not None:
-            self._due[product_id, funding_ns] = Due(position, mark, now_ns)
+            # More than one has passed if the session was down: what is held now was held all along.
+            for passed_ns in range(last_ns + interval_ns, funding_ns + 1, interval_ns):
+                self._due[product_id, passed_ns] = Due(position, mark, now_ns)
             desk.decisions.commands.append(ReadFunding(product_id))
 
 
