@@ -49,6 +49,12 @@ CHANGES = tuple(
     )
     for n in range(1_000)
 )
+TOUCHES = tuple(
+    BookChanged(
+        ts_ns=n, product_id="BTC-USD", is_snapshot=False, bids=((10_000_000, n % 2 * 50_000),), asks=()
+    )
+    for n in range(100)
+)
 LEVELS = sum(len(change.bids) + len(change.asks) for change in CHANGES)
 # The same changes for each of the four symbols in turn, as one connection carries them.
 FRAMES = tuple(
@@ -82,10 +88,11 @@ def decode_and_apply() -> None:
 
 
 def read_depth() -> None:
-    """Read spread and depth of ten levels, both sides, a hundred times."""
+    """Read spread and depth of ten levels, both sides, after each of a hundred changes of the touch."""
     book = OrderBook(PRODUCT)
     book.apply(SNAPSHOT)
-    for _ in range(100):
+    for change in TOUCHES:
+        book.apply(change)
         book.spread_bps()
         book.depth(Side.BUY, 10)
         book.depth(Side.SELL, 10)
@@ -155,7 +162,7 @@ def cases() -> list[Case]:
         Case("book change applied, 6 levels", apply_changes, len(CHANGES)),
         Case("book level set", apply_changes, LEVELS),
         Case("level2 frame decoded and applied, four symbols", decode_and_apply, len(FRAMES)),
-        Case("spread and depth read", read_depth, 100),
+        Case("touch changed, spread and depth read", read_depth, len(TOUCHES)),
         Case("order sized", size_orders, 1_000),
         Case("event encoded and decoded", encode_events, len(CHANGES)),
         Case("event to commands, ticks included", recorded.process, len(recorded.inputs), 5),

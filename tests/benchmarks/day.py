@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks import beside
-from tests.benchmarks.measure import BARE_CALLS, Case, bare_loop, processor_seconds_each
+from tests.benchmarks.measure import bare
 from trading_core.advanced_trade.gateway import Gateway
 from trading_core.advanced_trade.stream_inprocess import InProcessFeed
 from trading_core.bootstrap import open_venue
@@ -138,7 +138,7 @@ def run_day(root: Path, window_s: int | None = None) -> Day:
 
 def main() -> None:
     """Run the day and print what it took."""
-    bare_s = processor_seconds_each(Case("bare loop", bare_loop, BARE_CALLS))
+    bare_s = bare().processor_s
     with tempfile.TemporaryDirectory() as folder:
         day = run_day(Path(folder))
     ours_s = day.processor_s - day.venue_s
