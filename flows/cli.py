@@ -104,8 +104,9 @@ def run(
     seed: Annotated[int, typer.Option(help="Seed of the rehearsal's market and of the strategy.")] = 1,
     faults: Annotated[str, typer.Option(help="Fault plan of the local exchange, such as reject_all.")] = "",
     run_id: Annotated[str, typer.Option(help="Name of the run; made from plan, venue and time if not given.")] = "",
+    windows: Annotated[int, typer.Option(min=1, help="So many windows, until one is not GO; for a rolling rung.")] = 1,
 ) -> None:
-    """Run one rung through its six stages and end with a verdict."""
+    """Run one rung through its six stages and end with a verdict; a rolling rung, window after window."""
     settings = load_settings(os.environ)
     found = find_plan(plan)
     chosen = settings.venue_for(venue, found.name)
@@ -114,15 +115,30 @@ def run(
         "plan": found.name, "plan_file": plan if plan.endswith(".toml") else "", "venue": chosen, "day": day,
         "seed": seed, "speed": speed, "faults": faults, "run_id": name,
     }
+    if windows > 1 and not found.tenure.is_rolling:
+        raise ConfigurationError(f"--windows {windows}: {found.name} has one window, for its tenure is not rolling")
     # As Ctrl+C: the session ends flat, and what it said is said here.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    verdict = Verdict.GO
+    for number in range(windows):
+        # Each window is a run of its own, and a rehearsed one has a market of its own: else it would show nothing new.
+        own = {} if windows == 1 else {"run_id": f"{name}-w{number + 1}", "seed": seed + number}
+        verdict = _verdict_of(settings, found, asked | own)
+        if verdict is not Verdict.GO:
+            break
+    raise typer.Exit(VERDICT_CODES[verdict])
+
+
+def _verdict_of(settings: Settings, plan: Plan, asked: dict[str, object]) -> Verdict:
+    """Run one window, show how it was decided and return its verdict."""
+    name = str(asked["run_id"])
     try:
         _run_flow(asked)
     except KeyboardInterrupt:
         words = _how_it_ended(settings, name)
         typer.echo(f"greenlight: run {name} was interrupted, so there is no verdict. {words}", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
-    raise typer.Exit(VERDICT_CODES[_show(ArtifactStore(run_dir(settings.artifacts_root, found.name, name)))])
+    return _show(ArtifactStore(run_dir(settings.artifacts_root, plan.name, name)))
 
 
 def _run_flow(asked: dict[str, object]) -> None:

@@ -73,9 +73,11 @@ class Home:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=before,
         )
 
-    def run(self, *words: object, before: Callable[[], None] | None = None) -> Done:
+    def run(
+        self, *words: object, before: Callable[[], None] | None = None, within_s: float = RUN_WITHIN_S
+    ) -> Done:
         """Run a command to its end."""
-        return finish(self.start(*words, before=before))
+        return finish(self.start(*words, before=before), within_s)
 
     def run_dir(self, run_id: str, plan: str = "phase2") -> Path:
         """Return the directory of a run."""

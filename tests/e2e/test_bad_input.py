@@ -38,6 +38,7 @@ def assert_refused(home: Home, done: Done, *words: str, code: int = 2) -> None:
         (["phase2", "--venue", "local", "--speed", "nan"], ["--speed nan", "1440"]),
         (["phase2", "--venue", "simulated", "--seed", "-1"], ["--seed -1", "greater than or equal to 0"]),
         (["phase2", "--venue", "simulated", "--run-id", "../x"], ["--run-id '../x'", "pattern"]),
+        (["stage4", "--venue", "simulated", "--windows", "2"], ["--windows 2", "stage4 has one window"]),
         (["stage3", "--venue", "sandbox"], ["the sandbox cannot carry stage3", "--venue local or simulated"]),
     ],
     ids=lambda value: "-".join(value)[:40] if isinstance(value, list) else None,

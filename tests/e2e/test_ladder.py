@@ -10,12 +10,12 @@ from trading_core.gate.outcomes import Outcome, Verdict
 RUN = "rung"
 
 
-def test_half_an_hour_of_stage_3_is_refused_with_what_it_cannot_show(home: Home) -> None:
-    plan = changed_plan(home.root / "half_hour.toml", "stage3", {"window_s = 86400": "window_s = 1800"})
+def test_three_quarters_of_an_hour_of_stage_3_are_refused_with_what_they_cannot_show(home: Home) -> None:
+    plan = changed_plan(home.root / "short.toml", "stage3", {"window_s = 86400": "window_s = 2700"})
     done = home.run("run", plan, "--venue", "simulated", "--run-id", RUN)
     record = home.decision(RUN, "stage3")
     assert (done.code, record.verdict) == (4, Verdict.NO_GO)
-    assert "30 orders are planned, 95 % needs 72 even without one failure" in record.headline
+    assert "45 orders are planned, 95 % needs 72 even without one failure" in record.headline
     assert "lengthen the window" in one_line(done.out)
     assert home.stage_status(RUN, "stage3") == {"preflight": "FAILED", "go_no_go": "PASSED"}
     not_shown = [c for c in record.criteria if c.outcome is Outcome.NO_DATA]
