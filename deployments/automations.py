@@ -9,9 +9,11 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.events.actions import RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
 from prefect.types import SecretDict
 from pydantic import SecretStr
 
+from deployments.deploy_settings import POOL
 from tasks.window import ALIVE, ALIVE_EVERY_S
 
 BLOCK = "greenlight-notify"
@@ -28,28 +30,39 @@ ROLLOUT_RUNS = {"prefect.resource.role": "flow", "prefect.resource.name": "rollo
 NAMED = {"__prefect_kind": "jinja", "template": "{{ event.resource['prefect.resource.name'] if event else '' }}"}
 
 
-def automations(ladder_id: UUID, emergency_ids: list[UUID], block_id: UUID | None) -> list[AutomationCore]:
-    """Return every automation; `emergency_ids` has one for each machine.
+def automations(ladder_id: UUID, emergencies: dict[str, UUID], block_id: UUID | None) -> list[AutomationCore]:
+    """Return every automation; `emergencies` are the emergency deployments by the work pool of their machine.
 
     Without a notification block nobody is told; what acts is there all the same.
     """
-    acting = [
+    acting = [core for pool, deployment_id in emergencies.items() for core in _guards(pool, deployment_id, emergencies)]
+    acting.append(
         AutomationCore(
-            name="greenlight: critical alert", description="A critical alert makes the run's account reduce-only.",
-            trigger=_on(CRITICAL), actions=_emergencies(emergency_ids, "critical alert"),
-        ),
-        AutomationCore(
-            name=SILENT, description=f"A run that trades says so each {ALIVE_EVERY_S:g} s; this one fell silent.",
-            trigger=_silent(),
-            actions=_emergencies(emergency_ids, "no sign of life"),
-        ),
-        AutomationCore(
-            name="greenlight: after a GO", trigger=_on("prefect.flow-run.GO", of_rollout=True),
+            name="greenlight: after a GO", trigger=_on("prefect.flow-run.GO", related=ROLLOUT_RUNS),
             description="Downstream of a GO, and of nothing else: the ladder is shown anew.",
             actions=[_run(ladder_id, {"level": "all"})],
+        )
+    )
+    return acting if block_id is None else [*acting, *_telling(block_id)]
+
+
+def _guards(pool: str, emergency_id: UUID, emergencies: dict[str, UUID]) -> list[AutomationCore]:
+    """Return what acts on the machine of a pool. The shared pool's also hears of runs that no pool started."""
+    of_pool = "" if pool == POOL else f" of {pool}"
+    related = {} if pool == POOL else {"prefect.resource.role": "work-pool", "prefect.resource.name": pool}
+    is_one_of_many = len(emergencies) > 1
+    return [
+        AutomationCore(
+            name=f"greenlight: critical alert{of_pool}", trigger=_on(CRITICAL, related=related),
+            description="A critical alert makes the run's account reduce-only.",
+            actions=[_emergency(emergency_id, "critical alert", is_one_of_many=is_one_of_many)],
+        ),
+        AutomationCore(
+            name=f"{SILENT}{of_pool}", trigger=_silent(related),
+            description=f"A run that trades says so each {ALIVE_EVERY_S:g} s; this one fell silent.",
+            actions=[_emergency(emergency_id, "no sign of life", is_one_of_many=is_one_of_many)],
         ),
     ]
-    return acting if block_id is None else [*acting, *_telling(block_id)]
 
 
 def apply_automations(client: SyncPrefectClient, wanted: list[AutomationCore]) -> None:
@@ -97,22 +110,19 @@ def _telling(block_id: UUID) -> list[AutomationCore]:
     ]
 
 
-def _on(*events: str, of_rollout: bool = False) -> EventTrigger:
+def _on(*events: str, related: dict[str, str] | None = None) -> EventTrigger:
     return EventTrigger(
         posture=Posture.Reactive, expect=set(events), threshold=1, within=timedelta(0),
-        match_related=ROLLOUT_RUNS if of_rollout else {},
+        match_related=ResourceSpecification.model_validate(related or {}),
     )
 
 
-def _silent() -> EventTrigger:
+def _silent(related: dict[str, str] | None = None) -> EventTrigger:
     return EventTrigger(
         posture=Posture.Proactive, after={ALIVE}, expect={ALIVE, *FINAL}, threshold=1,
         for_each={"prefect.resource.id"}, within=SILENT_AFTER,
+        match_related=ResourceSpecification.model_validate(related or {}),
     )
-
-
-def _emergencies(emergency_ids: list[UUID], reason: str) -> list[RunDeployment]:
-    return [_emergency(each, reason, is_one_of_many=len(emergency_ids) > 1) for each in emergency_ids]
 
 
 def _emergency(emergency_id: UUID, reason: str, *, is_one_of_many: bool) -> RunDeployment:

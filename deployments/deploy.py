@@ -23,6 +23,7 @@ from prefect.workers.process import ProcessWorker
 from deployments.automations import apply_automations, automations, save_block
 from deployments.catalogue import OPERATIONS, ROLLOUTS, Deployed, catalogue
 from deployments.deploy_settings import POOL, DeploySettings, Schedules, load_deploy_settings
+from flows.emergency import emergency
 from trading_core.errors import ConfigurationError
 
 TAG = "greenlight"
@@ -38,8 +39,9 @@ def deploy(settings: DeploySettings) -> list[str]:
         ids = {f"{d.flow.name}/{d.name}": _apply(d, settings) for d in catalogue(settings)}
         _remove_others(client, frozenset(ids.values()))
         block_id = None if settings.webhook_url is None else save_block(settings.webhook_url)
-        # Only the machine of the run's account can act; on the others the flow finds nothing to do.
-        emergencies = [deployed_id for name, deployed_id in ids.items() if name.startswith("emergency/emergency")]
+        emergencies = {
+            d.pool: ids[f"{d.flow.name}/{d.name}"] for d in catalogue(settings) if d.flow is emergency
+        }
         apply_automations(client, automations(ids["ladder/ladder"], emergencies, block_id))
     return sorted(ids)
 

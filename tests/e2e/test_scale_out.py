@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from flows.up import descendants_of
 from tests.e2e.command import Home, left_behind, one_line, short_phase2, wait_for
 from tests.e2e.scale_rig import READY_WITHIN_S, Cluster, cluster
 from trading_core.errors import StorageError
 from trading_core.gate.outcomes import Verdict
 from trading_core.gate.record import record_from_bytes
-from trading_core.run_files import DECISION, run_dir
+from trading_core.plan import Stage
+from trading_core.run_files import DECISION, run_dir, stage_result
+from trading_core.stages.result import CheckStatus, StageResult
 from trading_core.storage.artifact_store import ArtifactStore
 from trading_core.storage.event_reader import EventReader, list_runs
 from trading_core.storage.mirror import Mirror
@@ -24,7 +27,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.redis, pytest.mark.soak]
 SPEED = 5
 # The order of the accounts: the first half is served by the worker that is killed.
 FAULTS = {
-    "alpha": "", "beta": "reject_all", "gamma": "", "delta": "", "epsilon": "", "zeta": "reject_all", "eta": "",
+    "alpha": "", "beta": "", "gamma": "", "delta": "", "epsilon": "", "zeta": "reject_all", "eta": "",
     "theta": "stale_feed",
 }
 ACCOUNTS = list(FAULTS)
@@ -67,19 +70,37 @@ def test_eight_accounts_on_two_workers_end_with_their_verdicts_though_one_worker
             made.start_run(f"rollout/phase2-{account}", request, replica=number % 2)
         assert wait_for(lambda: all_trade(made, FIRST), TRADING_WITHIN_S), made.states()
 
-        os.kill(first.pid, signal.SIGKILL)
+        kill_worker(first.pid)
 
         expected = {f"{account}-again2" for account in FIRST} | set(SECOND)
         ended = wait_for(lambda: all(made.states().get(run) in FINAL for run in expected), ENDED_WITHIN_S)
         assert ended, (made.states(), made.log("worker-3"))
         states = made.states()
         assert {account: states[account] for account in FIRST} == dict.fromkeys(FIRST, "Crashed")
+        assert [account for account in FIRST if not ended_flat(made, account)] == []
         wanted = {run: "NoGo" if FAULTS[run.removesuffix("-again2")] else "GO" for run in expected}
         assert {run: states[run] for run in expected} == wanted
         for run in expected:
             holds_everywhere(made, run, wanted[run])
     machines = [Home(tmp_path / name, "") for name in ("one", "two")]
     assert wait_for(lambda: not any(map(left_behind, machines)), 60), [left_behind(home) for home in machines]
+
+
+def kill_worker(pid: int) -> None:
+    """Kill a worker and its flows at once; the sessions of these are in process sessions of their own."""
+    flows = [below.pid for below in descendants_of(pid) if "trading_core" not in below.name]
+    for each in (pid, *flows):
+        os.kill(each, signal.SIGKILL)
+
+
+def ended_flat(made: Cluster, run_id: str) -> bool:
+    """Tell whether the session that outlived its worker left its exchange flat, and its artifacts say so."""
+    path = run_dir(made.root / "one" / "artifacts", "phase2", run_id)
+    try:
+        result = StageResult.model_validate_json(ArtifactStore(path).read(stage_result(Stage.LIVE_MICRO_TEST)))
+    except StorageError:
+        return False
+    return any(check.name == "flat_at_end" and check.status is CheckStatus.PASSED for check in result.checks)
 
 
 def all_trade(made: Cluster, accounts: list[str]) -> bool:

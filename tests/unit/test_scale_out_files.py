@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
@@ -16,8 +17,9 @@ from pydantic import AliasChoices
 from pydantic_settings import BaseSettings
 from typer.main import get_command
 
+from deployments.automations import automations
 from deployments.catalogue import catalogue
-from deployments.deploy_settings import DeploySettings, load_deploy_settings
+from deployments.deploy_settings import POOL, DeploySettings, load_deploy_settings, pool_of
 from deployments.takeover import again
 from flows.cli import app
 from flows.emergency import accounts_of
@@ -159,3 +161,16 @@ def test_a_run_of_another_machine_is_none_of_ours(tmp_path: Path) -> None:
     asked = {"run_id": "elsewhere", "reason": "critical alert"}
     assert [a.name for a in accounts_of(tmp_path, EmergencyRequest.model_validate(asked))] == ["mine"]
     assert accounts_of(tmp_path, EmergencyRequest.model_validate({**asked, "known_only": True})) == []
+
+
+def test_an_alert_of_an_account_reaches_its_own_machine_only() -> None:
+    shared, own = uuid4(), uuid4()
+    wanted = automations(uuid4(), {POOL: shared, pool_of("alpha"): own}, None)
+    made = {core.name: core.model_dump(mode="json") for core in wanted}
+    assert len(made) == 5
+    alert = made["greenlight: critical alert of greenlight-alpha"]
+    assert alert["trigger"]["match_related"] == {
+        "prefect.resource.role": "work-pool", "prefect.resource.name": "greenlight-alpha",
+    }
+    assert [action["deployment_id"] for action in alert["actions"]] == [str(own)]
+    assert made["greenlight: critical alert"]["actions"][0]["parameters"]["request"]["known_only"] is True

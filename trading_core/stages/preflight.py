@@ -211,7 +211,7 @@ def _yes(flag: bool) -> str:
 
 def _writable(folders: tuple[Path, ...]) -> Seen:
     for folder in folders:
-        probe = folder / ".greenlight-probe"
+        probe = folder / f".greenlight-probe.{os.getpid()}"  # two runs of one machine look at the same time
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with probe.open("wb") as file:
