@@ -34,9 +34,9 @@ def serve(
     """Serve until Ctrl+C. The first line says where, the second where the token is."""
     found = load_settings(os.environ)
     settings = make_settings(
-        event_store_root=found.event_store_root, artifacts_root=found.artifacts_root, host=host, port=port,
-        is_token_everywhere=token_everywhere, tls_certificate=tls_certificate, tls_key=tls_key,
-        names=tuple(name or ()),
+        event_store_root=found.event_store_root, event_store_url=found.event_store_url,
+        artifacts_root=found.artifacts_root, host=host, port=port, is_token_everywhere=token_everywhere,
+        tls_certificate=tls_certificate, tls_key=tls_key, names=tuple(name or ()),
     )
 
     def say(url: str) -> None:

@@ -7,6 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -82,7 +83,7 @@ def links(context: RunContext, html: Path) -> str:
     """Return where the report and the dashboard are. The report is a file: it opens on the machine that wrote it."""
     found = [f"Report: `{html}`"]
     if dashboard := os.environ.get(DASHBOARD_VARIABLE, "").rstrip("/"):
-        found.append(f"[Dashboard]({dashboard}/)")
+        found.append(f"[Dashboard]({dashboard}/?run={quote(context.run_id, safe='')})")
     found.append(f"Check it again: `greenlight verify {context.run_id}`")
     return " · ".join(found)
 

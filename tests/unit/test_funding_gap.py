@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from tests.sim_rig import ListLog, SimRig
-from tests.unit.test_funding import BIP, HOUR_S, PLAN, hold_one
+from tests.unit.test_funding import HOUR_S, PLAN, hold_one
 from trading_core.advanced_trade.broker import AdvancedTradeBroker
 from trading_core.advanced_trade.inprocess_transport import open_inprocess
 from trading_core.advanced_trade.stream_inprocess import InProcessFeed

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 from trading_core.errors import ConfigurationError
 from trading_core.plan import PlanModel
 from trading_core.settings import DEFAULT_ARTIFACTS_ROOT, DEFAULT_EVENT_STORE_ROOT
+from trading_core.store_location import StoreLocation
 
 PORT = 8080  # the specification's curl lines say so
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -20,6 +21,7 @@ class ControlSettings(PlanModel):
     """One control server. Port 0 takes a free one."""
 
     event_store_root: Path = DEFAULT_EVENT_STORE_ROOT
+    event_store_url: str = ""  # of a server, without its password; empty: SQLite in the root
     artifacts_root: Path = DEFAULT_ARTIFACTS_ROOT
     host: str = "127.0.0.1"
     port: int = Field(default=PORT, ge=0, le=65_535)
@@ -42,6 +44,11 @@ class ControlSettings(PlanModel):
         if self.tls_certificate is None:
             raise ValueError(f"host {self.host} is not loopback: that needs a TLS certificate and key; give both files")
         return self
+
+    @property
+    def store(self) -> StoreLocation:
+        """Return where the events are."""
+        return StoreLocation(root=self.event_store_root, url=self.event_store_url)
 
     @property
     def is_tls(self) -> bool:

@@ -50,10 +50,10 @@ def scrape(settings: ControlSettings, watch: RunWatch | None, viewers: int) -> b
 def readiness(settings: ControlSettings) -> str:
     """Return why nobody should rely on this server now; empty if all is well."""
     try:
-        list_runs(settings.event_store_root)
+        list_runs(settings.store)
     except StorageError as e:
-        if (settings.event_store_root / "events.sqlite3").exists():
-            return str(e)  # a store that is not there yet is no trouble: no session is expected
+        if settings.store.is_server or settings.store.path.exists():
+            return str(e)  # a file that is not there yet is no trouble: no session is expected
     except GreenlightError as e:
         return str(e)
     now_ns = wall_now_ns()
