@@ -39,11 +39,12 @@ def short_plan(**protocol: object) -> Plan:
     return plan.model_copy(update={"entry": entry, "protocol": plan.protocol.model_copy(update=changes)})
 
 
-def context_of(root: Path, run_id: str, plan: Plan | None = None) -> RunContext:
+def context_of(root: Path, run_id: str, plan: Plan | None = None, event_store_url: str = "") -> RunContext:
     """Return a prepared run on `local`; its state is ACTIVE."""
     return prepare_run(
         plan=plan or short_plan(), venue=VenueName.LOCAL, day="typical", seed=1, speed=SPEED, faults="",
         run_id=run_id, artifacts_root=root / "artifacts", event_store_root=root / "events",
+        event_store_url=event_store_url,
     )
 
 
@@ -101,9 +102,9 @@ class Local:
 
 
 @contextmanager
-def local_run(root: Path, run_id: str, plan: Plan | None = None) -> Iterator[Local]:
+def local_run(root: Path, run_id: str, plan: Plan | None = None, event_store_url: str = "") -> Iterator[Local]:
     """Yield a run with its exchange; ends every session that the test left."""
-    context = context_of(root, run_id, plan)
+    context = context_of(root, run_id, plan, event_store_url)
     with open_venue(context) as endpoint:
         local = Local(context, endpoint)
         try:

@@ -37,6 +37,7 @@ from trading_core.stages.files import read_stage
 from trading_core.stages.result import Check, CheckStatus, StageResult, StageStatus
 from trading_core.storage.artifact_store import ArtifactStore
 from trading_core.storage.event_reader import EventReader
+from trading_core.store_location import StoreLocation
 from trading_core.trading_state import TradingState
 
 
@@ -71,24 +72,36 @@ def fills(local: Local) -> int:
 
 def test_a_killed_session_goes_on_with_the_same_run_and_finishes(tmp_path: Path) -> None:
     with local_run(tmp_path, "resumed") as local:
-        first = local.start()
-        local.until(first, lambda: len(local.events(OrderAccepted)) >= 3)
-        local.kill(first)
-        before = len(local.events(OrderSubmitted))
-        result = local.end(local.start())
-        (resumed,) = local.events(SessionResumed)
-        assert isinstance(resumed, SessionResumed)
-        assert resumed.ts_ns > resumed.last_ns
-        assert len(local.events(SessionStarted)) == 1
-        assert len(local.events(OrderSubmitted)) > before
-        assert check_of(result, "session").status is CheckStatus.PASSED, result.summary
-        assert check_of(result, "flat_at_end").status is CheckStatus.PASSED
-        assert check_of(result, "kill_switch_drill").status is CheckStatus.PASSED, result.summary
-        assert [r.is_loosening for r in local.guard.history()].count(True) == 1
-        assert_nothing_twice_and_books_agree(local)
-        assert_artifacts_saved(local)
-        (beat,) = read_beats(local.context.event_store_root)
-        assert (beat.has_ended, beat.is_flat) == (True, True)
+        kill_and_go_on(local)
+
+
+@pytest.mark.soak
+@pytest.mark.postgres
+def test_a_killed_session_goes_on_from_events_on_a_server(server: StoreLocation, tmp_path: Path) -> None:
+    with local_run(tmp_path, "resumed", event_store_url=server.url) as local:
+        kill_and_go_on(local)
+    assert not local.context.store.path.exists()
+
+
+def kill_and_go_on(local: Local) -> None:
+    first = local.start()
+    local.until(first, lambda: len(local.events(OrderAccepted)) >= 3)
+    local.kill(first)
+    before = len(local.events(OrderSubmitted))
+    result = local.end(local.start())
+    (resumed,) = local.events(SessionResumed)
+    assert isinstance(resumed, SessionResumed)
+    assert resumed.ts_ns > resumed.last_ns
+    assert len(local.events(SessionStarted)) == 1
+    assert len(local.events(OrderSubmitted)) > before
+    assert check_of(result, "session").status is CheckStatus.PASSED, result.summary
+    assert check_of(result, "flat_at_end").status is CheckStatus.PASSED
+    assert check_of(result, "kill_switch_drill").status is CheckStatus.PASSED, result.summary
+    assert [r.is_loosening for r in local.guard.history()].count(True) == 1
+    assert_nothing_twice_and_books_agree(local)
+    assert_artifacts_saved(local)
+    (beat,) = read_beats(local.context.event_store_root)
+    assert (beat.has_ended, beat.is_flat) == (True, True)
 
 
 @pytest.mark.soak
