@@ -24,11 +24,13 @@ from flows import (
     cli_people,
     cli_plan,
     cli_replay,
+    cli_retry,
     cli_state,
     cli_up,
     cli_watch,
 )
 from flows.console import show_decision, stage_ended
+from flows.requests import Again
 from trading_core.clock import SystemClock, to_datetime
 from trading_core.errors import ConfigurationError, GreenlightError
 from trading_core.events import StepEnded
@@ -139,6 +141,20 @@ def _verdict_of(settings: Settings, plan: Plan, asked: dict[str, object]) -> Ver
         typer.echo(f"greenlight: run {name} was interrupted, so there is no verdict. {words}", err=True)
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     return _show(ArtifactStore(run_dir(settings.artifacts_root, plan.name, name)))
+
+
+@app.command()
+def retry(run: cli_retry.RunId, from_stage: cli_retry.From = Again.FAILED) -> None:
+    """Go on with a run that failed or was lost: what passed is kept, a live stage is resumed, never traded twice."""
+    asked = cli_retry.asked_again(run, from_stage)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        _run_flow(asked.request)
+    except KeyboardInterrupt:
+        words = _how_it_ended(load_settings(os.environ), str(asked.request["run_id"]))
+        typer.echo(f"greenlight: the retry of {run} was interrupted, so there is no verdict. {words}", err=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    raise typer.Exit(VERDICT_CODES[_show(cli_retry.store_of_last(asked))])
 
 
 def _run_flow(asked: dict[str, object]) -> None:

@@ -59,8 +59,26 @@ class VenueRequest(Request):
     )
 
 
+class Again(StrEnum):
+    """Whether a run is gone on with, and from which stage on it is executed again whatever it showed."""
+
+    NO = "no"
+    FAILED = "failed"
+    PREFLIGHT = "preflight"
+    CAPABILITY_PROBE = "capability_probe"
+    DRY_RUN_PULSE = "dry_run_pulse"
+    LIVE_MICRO_TEST = "live_micro_test"
+    ARTIFACT_ANALYSIS = "artifact_analysis"
+
+
 class RolloutRequest(VenueRequest):
     """One rung through its six stages, to a verdict."""
+
+    again: Again = Field(
+        default=Again.NO, title="Go on with this run",
+        description="no: a first run. failed: go on with the run of the run id at the stage that did not pass. A "
+        "stage: from there on again. A live micro test that has ended is a further attempt with an id of its own.",
+    )
 
     start_within_s: int = Field(
         default=1800, ge=1, le=DAY_S, title="Start within (seconds)",

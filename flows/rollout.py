@@ -13,19 +13,22 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import ValidationError
 
 from flows.account_slot import AccountBusy, account_slot
+from flows.again import AlreadyGo, go_on, kept_stages, latest_attempt
 from flows.alert_sinks import alerts_followed
-from flows.console import stage_ended, stage_started
+from flows.console import make_console, stage_ended, stage_started
 from flows.labels import label
 from flows.late import skipped_if_late
-from flows.requests import RolloutRequest, VenueRequest
+from flows.requests import Again, RolloutRequest, VenueRequest
 from tasks.artifact_analysis import artifact_analysis
 from tasks.capability_probe import capability_probe
 from tasks.dry_run_pulse import dry_run_pulse
 from tasks.go_no_go import go_no_go
+from tasks.kept import kept
 from tasks.live_micro_test import live_micro_test
 from tasks.preflight import preflight
 from tasks.window import watched
 from trading_core.bootstrap import account_fingerprint, open_venue
+from trading_core.clock import SystemClock
 from trading_core.errors import ConfigurationError, VenueError
 from trading_core.gate.decide import DecisionRecord
 from trading_core.gate.outcomes import Verdict
@@ -33,11 +36,14 @@ from trading_core.local_exchange.faults import load_faults
 from trading_core.money import decimal_of
 from trading_core.plan import Plan, Stage
 from trading_core.plan_files import find_plan
-from trading_core.prepare import prepare_run
+from trading_core.prepare import plan_run, prepare_run
 from trading_core.run import RunContext, VenueName
+from trading_core.run_files import REQUEST
 from trading_core.settings import Settings, load_settings
 from trading_core.stages.files import not_reached
+from trading_core.stages.passed import record_passed
 from trading_core.stages.result import StageResult, StageStatus
+from trading_core.storage.artifact_store import write_atomically
 
 REFUSED = "Refused"
 AT_THE_VENUE = {
@@ -57,17 +63,15 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     """
     if (skipped := skipped_if_late(request.start_within_s)) is not None:
         return skipped
-    context = prepare(request)
-    label(context)
     try:
+        context, held = begin(request)
+        label(context)
         with account_slot(context, request.account_wait_s):
-            stages = trade(context)
-    except AccountBusy as e:
+            stages = trade(context, held)
+    except (AccountBusy, AlreadyGo) as e:
         return Cancelled(name=REFUSED, message=str(e))
     if all(stage.status is StageStatus.PASSED for stage in stages):
-        stage_started(Stage.ARTIFACT_ANALYSIS)
-        stages.append(artifact_analysis(context, stages[-1].ended_ns))
-        stage_ended(stages[-1])
+        stages.append(analysed(context, stages[-1].ended_ns, held))
     stage_started(Stage.GO_NO_GO)
     record = go_no_go(context, stages)
     return state_of(record)
@@ -85,10 +89,33 @@ def run_from_command_line(**asked: object) -> State[Any]:
     return rollout(request, return_state=True)
 
 
+def begin(request: RolloutRequest) -> tuple[RunContext, dict[Stage, StageResult]]:
+    """Return the run's context and what it need not execute again; raises AlreadyGo for a GO that is to be retried."""
+    described, held = _described(request), dict[Stage, StageResult]()
+    if request.again is Again.NO and (flow_run.run_count or 0) <= 1:
+        context = prepare_run(**described)
+    else:
+        forced = None if request.again in (Again.NO, Again.FAILED) else Stage(request.again)
+        named, _ = plan_run(**described)
+        planned, _ = plan_run(**{**described, "run_id": latest_attempt(named)})
+        again = go_on(planned, forced)
+        if again.words:
+            make_console().print(again.words, markup=False, soft_wrap=True)
+        context = prepare_run(**{**described, "run_id": again.run_id})
+        held = kept_stages(context, forced)
+    # Beside the evidence and no part of it: how `greenlight retry` asks for the same again.
+    write_atomically(context.run_dir / REQUEST, request.model_dump_json().encode())
+    return context, held
+
+
 def prepare(request: VenueRequest) -> RunContext:
     """Return the run's context; the same Prefect flow run always means the same run."""
+    return prepare_run(**_described(request))
+
+
+def _described(request: VenueRequest) -> dict[str, Any]:
     settings, plan, venue = check(request)
-    return prepare_run(
+    return dict(
         plan=plan,
         venue=venue,
         day=request.day,
@@ -133,22 +160,48 @@ def _plan_of(request: VenueRequest) -> Plan:
     return plan
 
 
-def trade(context: RunContext) -> list[StageResult]:
-    """Run the four stages that need the venue; stop at the first that does not pass."""
+def trade(context: RunContext, held: dict[Stage, StageResult]) -> list[StageResult]:
+    """Run the four stages that need the venue, but for those held; stop at the first that does not pass."""
+    if all(stage in held for stage in AT_THE_VENUE):
+        return [_kept(context, held[stage]) for stage in AT_THE_VENUE]
     stages: list[StageResult] = []
     try:
         with alerts_followed(context), open_venue(context) as endpoint:
             for stage, run in AT_THE_VENUE.items():
+                if stage in held:
+                    stages.append(_kept(context, held[stage]))
+                    continue
                 stage_started(stage)
                 with watched(context) if stage is Stage.LIVE_MICRO_TEST else nullcontext():
                     stages.append(run(context, endpoint))
-                stage_ended(stages[-1])
+                _ended(context, stages[-1])
                 if stages[-1].status is not StageStatus.PASSED:
                     break
     except VenueError as e:
         stages.append(not_reached(context, Stage.PREFLIGHT if not stages else stages[-1].stage, e))
         stage_ended(stages[-1])
     return stages
+
+
+def analysed(context: RunContext, now_ns: int, held: dict[Stage, StageResult]) -> StageResult:
+    """Return the result of artifact analysis, the earlier one if it still holds."""
+    if Stage.ARTIFACT_ANALYSIS in held:
+        return _kept(context, held[Stage.ARTIFACT_ANALYSIS])
+    stage_started(Stage.ARTIFACT_ANALYSIS)
+    result = artifact_analysis(context, now_ns)
+    _ended(context, result)
+    return result
+
+
+def _kept(context: RunContext, result: StageResult) -> StageResult:
+    stage_started(result.stage)
+    stage_ended(result)
+    return kept(context, result)
+
+
+def _ended(context: RunContext, result: StageResult) -> None:
+    record_passed(context, result, SystemClock().now_ns())
+    stage_ended(result)
 
 
 def state_of(record: DecisionRecord) -> State[DecisionRecord]:

@@ -38,6 +38,33 @@ def prepare_run(
     event_store_url: str = "", artifacts_url: str = "",
 ) -> RunContext:
     """Return the run's context; its directory then holds plan and subject. The same run id gives the same run."""
+    context, subject = plan_run(
+        plan=plan, venue=venue, day=day, seed=seed, speed=speed, faults=faults, run_id=run_id,
+        artifacts_root=artifacts_root, event_store_root=event_store_root, event_store_url=event_store_url,
+        artifacts_url=artifacts_url,
+    )
+    start_ns = now_at(context)
+    write_document(context, SUBJECT, subject, start_ns=start_ns, end_ns=start_ns)
+    write_document(context, PLAN, context.plan, start_ns=start_ns, end_ns=start_ns)
+    write_document(context, RUN, context, start_ns=start_ns, end_ns=start_ns)
+    _open_account(context, start_ns)
+    return context
+
+
+def plan_run(
+    *,
+    plan: Plan,
+    venue: VenueName,
+    day: str,
+    seed: int,
+    speed: float,
+    faults: str,
+    run_id: str,
+    artifacts_root: Path,
+    event_store_root: Path,
+    event_store_url: str = "", artifacts_url: str = "",
+) -> tuple[RunContext, Subject]:
+    """Return what the run would be and what it would promote; nothing is written yet."""
     faults = _faults_of(plan, faults, venue)
     if venue.level is Level.L3:
         plan = _inside_restriction(plan, venue, event_store_root)
@@ -58,12 +85,7 @@ def prepare_run(
         event_store_url=event_store_url, artifacts_url=artifacts_url,
         subject_digest=subject.digest,
     )
-    start_ns = now_at(context)
-    write_document(context, SUBJECT, subject, start_ns=start_ns, end_ns=start_ns)
-    write_document(context, PLAN, plan, start_ns=start_ns, end_ns=start_ns)
-    write_document(context, RUN, context, start_ns=start_ns, end_ns=start_ns)
-    _open_account(context, start_ns)
-    return context
+    return context, subject
 
 
 def _open_account(context: RunContext, start_ns: int) -> None:

@@ -26,6 +26,7 @@ OBSERVATIONS = "observations"
 CHECKS = "checks"
 DECISION = "decision"
 PARITY = "parity"  # written by a person's command: no evidence, hence not in the manifest
+REQUEST = "request.json"  # what the flow was asked: to ask again, no evidence
 REPORT_JSON = "report"
 REPORT_HTML = "report.html"
 REPORT_MARKDOWN = "report.md"
