@@ -84,7 +84,7 @@ def judged(folder: Path) -> str:
     return text
 
 
-def fuzzed(files: dict[str, bytes]) -> None:
+def assert_never_proven(files: dict[str, bytes]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, payload in files.items():
             (Path(folder) / name).write_bytes(payload)
@@ -94,14 +94,14 @@ def fuzzed(files: dict[str, bytes]) -> None:
 @settings(max_examples=2, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(FILES)
 def test_random_files_are_never_proven_and_never_end_it(files: dict[str, bytes]) -> None:
-    fuzzed(files)
+    assert_never_proven(files)
 
 
 @pytest.mark.soak
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(FILES)
 def test_many_random_files_are_never_proven_and_never_end_it(files: dict[str, bytes]) -> None:
-    fuzzed(files)
+    assert_never_proven(files)
 
 
 def test_what_is_no_plain_file_is_not_waited_for_and_ten_thousand_others_are_not_looked_at(tmp_path: Path) -> None:
