@@ -15,6 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from tests.e2e.command import left_behind, wait_for
 from tests.e2e.up_rig import Rig, start_up, stop
 
+# What a session's alert desk does with a critical alert, by the sink that it uses.
+SEND_CRITICAL = """
+from flows.alert_sinks import PrefectSink
+from trading_core.alert_desk import Message
+PrefectSink().send(Message("raised", "CRITICAL", "drift", "drift is $9 (limit $1)", "up-alert", "drift", "a-1"))
+"""
+
 
 def _private_key() -> str:
     form = serialization.PrivateFormat.TraditionalOpenSSL
@@ -42,13 +49,14 @@ def test_server_wants_the_password(rig: Rig) -> None:
     assert rig.ask("POST", "flow_runs/filter", {}).status_code == 200
 
 
+@pytest.mark.soak
 def test_deployments_are_there_and_a_second_application_changes_nothing(rig: Rig) -> None:
     before = {d["name"]: (d["id"], d["entrypoint"], len(d["schedules"])) for d in rig.found("deployments")}
     assert {"phase2", "stage3", "stage4", "stage5", "emergency", "report", "ladder", "stage3-daily"} <= set(before)
     assert all("flows." in entrypoint for _, entrypoint, _ in before.values())
     automations = {a["name"]: a["id"] for a in rig.found("automations")}
     assert "greenlight: critical alert" in automations
-    assert _deploy_again(rig) == 0
+    assert _in_process(rig, "-m", "deployments.deploy") == 0  # as `up` does
     after = {d["name"]: (d["id"], d["entrypoint"], len(d["schedules"])) for d in rig.found("deployments")}
     assert after == before
     assert {a["name"]: a["id"] for a in rig.found("automations")} == automations
@@ -79,6 +87,13 @@ def test_go_is_a_state_with_tags_pages_and_downstream(rig: Rig) -> None:
     assert rig.waits_for(lambda: len(rig.runs_of("ladder")) > ladders)
 
 
+def test_a_critical_alert_that_is_sent_to_prefect_starts_the_emergency_flow(rig: Rig) -> None:
+    assert _in_process(rig, "-c", SEND_CRITICAL) == 0
+    asked_of = {"run_id": "up-alert", "action": "reduce-only", "operator": "automation", "reason": "critical alert"}
+    assert rig.waits_for(lambda: any(asked_of.items() <= r["parameters"]["request"].items() for r in _emergencies(rig)))
+
+
+@pytest.mark.soak
 def test_no_go_is_no_error_and_a_critical_alert_starts_the_emergency_flow(rig: Rig) -> None:
     ladders, asked = len(rig.runs_of("ladder")), {"plan": "phase2", "venue": "simulated", "faults": "reject_all"}
     run = rig.run("rollout/phase2", {**asked, "run_id": "up-nogo"})
@@ -114,10 +129,9 @@ def _has(path: Path, secret: str) -> bool:
     return secret.encode() in path.read_bytes()
 
 
-def _deploy_again(rig: Rig) -> int:
-    """Apply the deployments as `up` does and return the exit code."""
+def _in_process(rig: Rig, *python: str) -> int:
+    """Run Python as a process beside `up`, with the server's address and password, and return the exit code."""
     environ = {
         **rig.home.environ(), "PREFECT_API_URL": rig.api, "PREFECT_API_AUTH_STRING": f"greenlight:{rig.password}",
     }
-    done = subprocess.run([sys.executable, "-m", "deployments.deploy"], env=environ, capture_output=True, check=False)
-    return done.returncode
+    return subprocess.run([sys.executable, *python], env=environ, capture_output=True, check=False).returncode
