@@ -90,6 +90,7 @@ VERDICT_CODES = {
 }
 # The names of the states that carry a verdict; any other final state is a crash or a bug.
 VERDICT_STATES = frozenset({"GO", "CONDITIONAL", "NoGo"})
+HOLD_STATE = "Hold"
 NOT_STARTED_STATES = frozenset({"Refused", "Skipped"})
 
 
@@ -105,6 +106,8 @@ def run(
     ),
     seed: Annotated[int, typer.Option(help="Seed of the rehearsal's market and of the strategy.")] = 1,
     faults: Annotated[str, typer.Option(help="Fault plan of the local exchange, such as reject_all.")] = "",
+    requester: Annotated[str, typer.Option(help="Your name, where an approval is needed.")] = "",
+    ask_approval: Annotated[bool, typer.Option(help="Hold the run until it is approved, also a rehearsal.")] = False,
     run_id: Annotated[str, typer.Option(help="Name of the run; made from plan, venue and time if not given.")] = "",
     windows: Annotated[int, typer.Option(min=1, help="So many windows, until one is not GO; for a rolling rung.")] = 1,
 ) -> None:
@@ -115,7 +118,8 @@ def run(
     name = run_id or _run_id(found, chosen)
     asked: dict[str, object] = {
         "plan": found.name, "plan_file": plan if plan.endswith(".toml") else "", "venue": chosen, "day": day,
-        "seed": seed, "speed": speed, "faults": faults, "run_id": name,
+        "seed": seed, "speed": speed, "faults": faults, "run_id": name, "requester": requester,
+        "ask_approval": ask_approval,
     }
     if windows > 1 and not found.tenure.is_rolling:
         raise ConfigurationError(f"--windows {windows}: {found.name} has one window, for its tenure is not rolling")
@@ -164,6 +168,9 @@ def _run_flow(asked: dict[str, object]) -> None:
     # Prefect takes seconds to import: only the command that needs it pays for it.
     rollout = importlib.import_module("flows.rollout")
     state = rollout.run_from_command_line(**asked)
+    if state.name == HOLD_STATE:
+        typer.echo(state.message)
+        raise typer.Exit(ExitCode.NO_GO)
     if state.name in NOT_STARTED_STATES:
         raise ConfigurationError(f"run {asked['run_id']} was not started: {state.message}")
     if state.name not in VERDICT_STATES:

@@ -21,6 +21,7 @@ from trading_core.gate.people import GoldenRun, figures, make_approval, make_wai
 from trading_core.gate.publish import GateFiles
 from trading_core.gate.record import record_from_bytes
 from trading_core.gate.signing import signing_key
+from trading_core.gate.start_approval import START_REQUEST, StartRequest, answer_start
 from trading_core.money import decimal_of
 from trading_core.plan import Plan, Stage
 from trading_core.run import RunContext, VenueName
@@ -65,6 +66,8 @@ def approve(
     reject: Annotated[bool, typer.Option("--reject", help="Say no; one no outweighs every yes.")] = False,
 ) -> None:
     """Answer for exactly this subject and this evidence; the answer expires after the time that the plan gives."""
+    if _approved_start(run, approver, subject, reason, not reject):
+        return
     store, record, now_ns = _decided(run)
     plan = Plan.model_validate_json(store.read(PLAN))
     answer = make_approval(
@@ -76,6 +79,24 @@ def approve(
         f"{answer.decision} by {approver} filed until {iso(answer.expires_ns)}: "
         f"run greenlight gate decide {record.run_id}", markup=False, soft_wrap=True,
     )
+
+
+def _approved_start(run: str, approver: str, typed: str, reason: str, is_approved: bool) -> bool:
+    """File the answer to a run that is held before it trades; return False for one that was decided."""
+    folder = find_run(load_settings(os.environ), run)
+    path, store = folder / START_REQUEST, ArtifactStore(folder)
+    if DECISION in store.manifest().artifacts or not path.exists():
+        return False
+    asked = StartRequest.model_validate_json(path.read_bytes())
+    answer = answer_start(
+        asked, approver=approver, is_approved=is_approved, typed=typed, reason=reason, now_ns=SystemClock().now_ns()
+    )
+    GateFiles(_context(store).event_store_root).people.file_approval(answer)
+    make_console().print(
+        f"{answer.decision} by {approver} filed until {iso(answer.expires_ns)}: run greenlight retry {asked.run_id}",
+        markup=False, soft_wrap=True,
+    )
+    return True
 
 
 def golden(

@@ -80,6 +80,13 @@ class RolloutRequest(VenueRequest):
         "stage: from there on again. A live micro test that has ended is a further attempt with an id of its own.",
     )
 
+    requester: str = Field(
+        default="", max_length=80, description="Your name, where an approval is needed: you cannot give it yourself."
+    )
+    ask_approval: bool = Field(
+        default=False, title="Ask for approval",
+        description="Hold the run until it is approved, also a rehearsal. At venue live it always is.",
+    )
     start_within_s: int = Field(
         default=1800, ge=1, le=DAY_S, title="Start within (seconds)",
         description="A scheduled run that starts later than this is skipped and says so. One that a person "

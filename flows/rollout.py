@@ -19,6 +19,7 @@ from flows.console import make_console, stage_ended, stage_started
 from flows.labels import label
 from flows.late import skipped_if_late
 from flows.requests import Again, RolloutRequest, VenueRequest
+from flows.start_gate import HOLD, held_back
 from tasks.artifact_analysis import artifact_analysis
 from tasks.capability_probe import capability_probe
 from tasks.dry_run_pulse import dry_run_pulse
@@ -59,13 +60,16 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     """Promote a bot by one rung: six stages in order, each a gate for the next, and a verdict as the run's state.
 
     GO: every must was shown. CONDITIONAL: nothing failed, not everything was shown. NoGo: the message names the first
-    reason. Refused or Skipped: nothing was started. Any other failure is a bug or a crash, and no verdict.
+    reason. Hold: people must approve first. Refused or Skipped: nothing was started. Any other failure is a
+    bug or a crash, and no verdict.
     """
     if (skipped := skipped_if_late(request.start_within_s)) is not None:
         return skipped
     try:
         context, held = begin(request)
         label(context)
+        if why := held_back(context, request):
+            return Failed(name=HOLD, message=why)
         with account_slot(context, request.account_wait_s):
             stages = trade(context, held)
     except (AccountBusy, AlreadyGo) as e:

@@ -99,3 +99,19 @@ def test_a_run_that_is_go_is_refused(home: Home, tmp_path: Path) -> None:
     assert first.code == 0, first
     done = home.run("retry", RUN)
     assert (done.code, "nothing to retry" in done.err) == (2, True)
+
+
+def test_a_run_that_needs_approval_holds_until_another_person_gave_it(home: Home, tmp_path: Path) -> None:
+    how = ("--venue", "simulated", "--faults", "reject_all", "--ask-approval", "--requester", "Rita", "--run-id", RUN)
+    held = home.run("run", short_phase2(tmp_path), *how)
+    assert (held.code, "NO-GO (HOLD)" in held.out, stored(home)) == (4, True, []), held
+    assert home.flow_run(RUN)["state"]["name"] == "Hold"
+    subject = one_line(held.out).partition("--subject ")[2].split()[0]
+    own = home.run("approve", RUN, "--approver", "rita", "--subject", subject)
+    assert (own.code, "may not approve" in own.err) == (2, True), own
+    other = home.run("approve", RUN, "--approver", "Ada", "--subject", subject, "--reason", "seen")
+    assert other.code == 0, other
+    done = home.run("retry", RUN)
+    assert "NO-GO (HOLD)" not in done.out, done.out
+    assert (done.code, home.decision(RUN).verdict) == (4, Verdict.NO_GO), done
+    assert home.stage_status(RUN)["preflight"] == "PASSED"

@@ -1,0 +1,74 @@
+"""Approval before a rung trades: for one subject, on the evidence of the rung below, until it expires."""
+
+from __future__ import annotations
+
+from trading_core.canonical import digest_of
+from trading_core.errors import ConfigurationError
+from trading_core.gate.decide import HOUR_NS
+from trading_core.gate.overlays import Approval, approval_problem
+from trading_core.gate.publish import GateFiles
+from trading_core.plan import PlanModel
+from trading_core.plan_files import plan_below
+from trading_core.run import RunContext
+
+START_REQUEST = "start_request.json"  # in the run directory, beside the evidence
+CONFIRMED_BY = 8  # letters of the subject's digest that an approver types
+
+
+class StartRequest(PlanModel):
+    """What is asked before a run may trade; every answer is bound to the first three."""
+
+    gate: str
+    subject_digest: str
+    evidence_digest: str
+    run_id: str
+    requester: str
+    needed: int
+    expires_h: int
+    below: str  # what the rung below showed, for people
+
+
+def start_request(context: RunContext, requester: str, files: GateFiles) -> StartRequest:
+    """Return what to ask; raises ConfigurationError if nobody says who asks, IntegrityError for damaged files."""
+    if not requester.strip():
+        raise ConfigurationError("this run needs an approval and nobody says who asks for it: give --requester NAME")
+    below = plan_below(context.plan)
+    last = [r for r in files.decisions.records() if below is not None and r.rung is below.name][-1:]
+    seen = [(r.subject_digest, r.evidence_digest, r.verdict) for r in last]
+    words = f"{last[0].rung} {last[0].verdict} of {last[0].decided_at}: {last[0].headline}" if last else "no decision"
+    return StartRequest(
+        gate=f"{context.plan.name}/start", subject_digest=context.subject_digest, evidence_digest=digest_of(seen),
+        run_id=context.run_id, requester=requester, needed=max(1, context.plan.approvals.count),
+        expires_h=context.plan.approvals.expires_h, below=words,
+    )
+
+
+def start_problem(asked: StartRequest, files: GateFiles, now_ns: int) -> str:
+    """Return why the run may not start; empty if enough persons, none of them the requester, approved just this."""
+    given = files.people.approvals(asked.gate, now_ns)
+    # A no of the requester counts, a yes does not.
+    counted = [a for a in given if a.decision == "reject" or _person(a.approver) != _person(asked.requester)]
+    return approval_problem(
+        counted, needed=asked.needed, gate=asked.gate, subject_digest=asked.subject_digest,
+        evidence_digest=asked.evidence_digest, now_ns=now_ns,
+    )
+
+
+def answer_start(
+    asked: StartRequest, *, approver: str, is_approved: bool, typed: str, reason: str, now_ns: int
+) -> Approval:
+    """Return a person's answer; raises ConfigurationError for the requester's own yes and for another subject."""
+    head = asked.subject_digest[:CONFIRMED_BY]
+    if len(typed) < CONFIRMED_BY or not asked.subject_digest.startswith(typed):
+        raise ConfigurationError(f"{typed!r} is not the subject of run {asked.run_id}: type {head}")
+    if is_approved and _person(approver) == _person(asked.requester):
+        raise ConfigurationError(f"{approver} asked for run {asked.run_id} and may not approve it: ask another person")
+    return Approval(
+        approver=approver, decision="approve" if is_approved else "reject", gate=asked.gate,
+        subject_digest=asked.subject_digest, evidence_digest=asked.evidence_digest, reason=reason, given_ns=now_ns,
+        expires_ns=now_ns + asked.expires_h * HOUR_NS,
+    )
+
+
+def _person(name: str) -> str:
+    return " ".join(name.casefold().split())
