@@ -18,8 +18,8 @@ from trading_core.run import RunContext
 from trading_core.stages.files import attempt, keep, read_stage
 from trading_core.stages.go_no_go import read_chain
 from trading_core.stages.result import CheckStatus, StageResult, StageStatus
-from trading_core.store_location import FILE_NAME
 from trading_core.storage.event_store import EventStore
+from trading_core.store_location import FILE_NAME
 from trading_core.trading_state import TradingState
 
 CLOCK = VirtualClock(0)
