@@ -12,15 +12,15 @@ import signal
 import sys
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from trading_core.bootstrap import Connection, account_name, connect, make_guard
-from trading_core.clock import NS, Clock, SystemClock
+from trading_core.clock import NS, Clock, SystemClock, pause
 from trading_core.errors import ConfigurationError, StorageError
 from trading_core.gate.signing import signing_key
 from trading_core.gate.subject import Subject
-from trading_core.heartbeat import BEAT_EVERY_S, Heartbeat
+from trading_core.heartbeat import BEAT_EVERY_S, Heartbeat, beat_path
 from trading_core.lifeline import Lifeline, NoTenure, Tenure
 from trading_core.mirroring import followed
 from trading_core.plan import Stage
@@ -30,17 +30,21 @@ from trading_core.run_files import SUBJECT
 from trading_core.run_log import RunLog
 from trading_core.settings import load_settings
 from trading_core.stages import live_micro_test as stage
-from trading_core.stages.files import attempt
+from trading_core.stages.files import attempt, keep, not_reached
 from trading_core.stages.result import CheckStatus, StageResult
 from trading_core.storage.artifact_store import ArtifactStore
 from trading_core.storage.event_reader import EventReader, StoredEvent
 from trading_core.storage.event_store import EventStore
+from trading_core.storage.lock import exclusive
 from trading_core.strategies.port import load_strategy
 from trading_core.tenure import RungTenure
 from trading_core.trading_state import TradingGuard, TradingState
 
 STALLED_AFTER_S = 15.0  # a REST call may hold the loop for its time-out of 10 s; longer, and the session counts as hung
 READ_BYTES = 4_096
+LOCK_FILE = "session.lock"
+PREDECESSOR_ENDS_WITHIN_S = 240.0  # as long as a supervisor waits for a session that it stopped
+LOOK_EVERY_S = 0.5
 
 log = logging.getLogger(__name__)
 
@@ -176,13 +180,56 @@ def watch_supervisor(descriptor: int, lifeline: Lifeline, guard: TradingGuard) -
     return thread
 
 
+def stop_on_signals(lifeline: Lifeline, guard: TradingGuard) -> None:
+    """Stop the session at SIGTERM and SIGINT, and tighten at once. The guard is for this alone."""
+
+    def stop(number: int, _: object) -> None:
+        lifeline.stop(f"stopped by {signal.Signals(number).name}")
+        guard.tighten(TradingState.REDUCE_ONLY, reason=lifeline.stop_reason, actor="signal")
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+@contextmanager
+def only_session(folder: Path, lifeline: Lifeline, within_s: float = PREDECESSOR_ENDS_WITHIN_S) -> Iterator[None]:
+    """Keep other sessions of this machine from the account while the block runs; one that is ending is waited for.
+
+    The slot of the account is its run's, and free once that was killed: the session of the run then still closes what
+    is open. Raises ConfigurationError if it trades for all that time, or if we are stopped meanwhile.
+    """
+    clock = SystemClock()
+    deadline_ns = clock.stopwatch_ns() + int(within_s * NS)
+    with ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(exclusive(folder / LOCK_FILE, 0))
+                break
+            except StorageError as e:
+                if lifeline.stop_reason or clock.stopwatch_ns() >= deadline_ns:
+                    raise ConfigurationError(
+                        f"another session trades account {folder.name} and did not end within {within_s:g} s "
+                        f"({lifeline.stop_reason or 'nobody stopped us'}): wait for its end, then start again"
+                    ) from e
+                pause(LOOK_EVERY_S)
+        yield
+
+
 def _serve(context: RunContext, endpoint: Endpoint) -> StageResult:
     lifeline = Lifeline()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, _: lifeline.stop(f"stopped by {signal.Signals(number).name}"))
     clock = SystemClock(endpoint.speed, endpoint.clock_anchor_ns or None)
+    stop_on_signals(lifeline, make_guard(context, clock))
     watch_supervisor(sys.stdin.fileno(), lifeline, make_guard(context, clock))
-    heartbeat = Heartbeat(context, endpoint, account_name(context))
+    account = account_name(context)
+    with ExitStack() as held:
+        try:
+            held.enter_context(only_session(beat_path(context.event_store_root, account).parent, lifeline))
+        except ConfigurationError as e:  # the beat is of the one that trades: no word of ours
+            return keep(context, not_reached(context, Stage.LIVE_MICRO_TEST, e))
+        return _traded(context, endpoint, lifeline, Heartbeat(context, endpoint, account))
+
+
+def _traded(context: RunContext, endpoint: Endpoint, lifeline: Lifeline, heartbeat: Heartbeat) -> StageResult:
     with Pulse(heartbeat, lifeline).beating(), followed(context):
         result = attempt(context, Stage.LIVE_MICRO_TEST, lambda: run_session(context, endpoint, lifeline))
     flat = next((check for check in result.checks if check.name == "flat_at_end"), None)

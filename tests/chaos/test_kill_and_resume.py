@@ -73,6 +73,7 @@ def fills(local: Local) -> int:
 def test_a_killed_session_goes_on_with_the_same_run_and_finishes(tmp_path: Path) -> None:
     with local_run(tmp_path, "resumed") as local:
         kill_and_go_on(local)
+        assert local.guard.state is TradingState.REDUCE_ONLY
 
 
 @pytest.mark.soak

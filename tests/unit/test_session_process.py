@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,22 @@ from trading_core.clock import NS, SystemClock, pause
 from trading_core.errors import ConfigurationError
 from trading_core.heartbeat import Heartbeat, read_beats
 from trading_core.lifeline import Lifeline
+from trading_core.plan import Stage
 from trading_core.plan_files import find_plan
 from trading_core.prepare import prepare_run
 from trading_core.run import Endpoint, RunContext, VenueName
-from trading_core.session_process import Pulse, main, run_session, watch_supervisor
+from trading_core.session_process import (
+    LOCK_FILE,
+    Pulse,
+    main,
+    only_session,
+    run_session,
+    stop_on_signals,
+    watch_supervisor,
+)
+from trading_core.session_supervisor import session_folder, start_session, stop_session
+from trading_core.stages.files import read_stage
+from trading_core.storage.lock import exclusive
 from trading_core.trading_state import TradingState
 
 WITHIN_S = 30.0
@@ -55,6 +68,52 @@ def test_a_word_or_the_end_of_the_pipe_stops_and_tightens_at_once(
     thread.join(WITHIN_S)
     assert lifeline.stop_reason == reason
     assert make_guard(context, SystemClock()).state is TradingState.REDUCE_ONLY
+
+
+@pytest.fixture
+def own_signals() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("own_signals")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_and_tightens_at_once(context: RunContext, number: signal.Signals) -> None:
+    lifeline = Lifeline()
+    stop_on_signals(lifeline, make_guard(context, SystemClock()))
+    os.kill(os.getpid(), number)
+    assert wait_for(lambda: bool(lifeline.stop_reason))
+    assert lifeline.stop_reason == f"stopped by {number.name}"
+    assert make_guard(context, SystemClock()).state is TradingState.REDUCE_ONLY
+
+
+def test_one_session_at_a_time_holds_an_account(tmp_path: Path) -> None:
+    with (
+        only_session(tmp_path, Lifeline()), pytest.raises(ConfigurationError, match="another session trades account"),
+        only_session(tmp_path, Lifeline(), within_s=0),
+    ):
+        pass
+    with only_session(tmp_path, Lifeline(), within_s=0):
+        assert (tmp_path / LOCK_FILE).exists()
+
+
+def test_a_session_that_meets_another_one_leaves_its_account_and_its_beat_alone(context: RunContext) -> None:
+    """A run that was killed leaves a session that still closes; the next run's must not trade beside it."""
+    folder = session_folder(context)
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder / LOCK_FILE, 0):
+        process = start_session(context, Endpoint(), folder)
+        stop_session(process)
+    assert process.returncode == 0
+    result = read_stage(context, Stage.LIVE_MICRO_TEST)
+    assert result is not None
+    assert "another session trades account" in result.summary
+    assert read_beats(context.event_store_root) == []
+    assert not context.store.path.exists()
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def test_the_first_reason_to_stop_stays() -> None:
