@@ -45,8 +45,14 @@ def account_slot(context: RunContext, wait_s: float) -> Iterator[None]:
 
 @contextmanager
 def locked(folder: Path, account: str, wait_s: float) -> Iterator[None]:
-    """Hold the lock of the account's folder; the kernel frees it when the process ends, however that ends."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Hold the lock of the account's folder; the kernel frees it when the process ends, however that ends.
+
+    Raises StorageError if the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise StorageError(f"account folder {folder} cannot be made: {e.strerror}") from e
     clock = SystemClock()
     deadline_ns = clock.stopwatch_ns() + int(wait_s * NS)
     with ExitStack() as held:

@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 from prefect.events import emit_event
 
+from flows.console import alert_told
 from trading_core.alert_book import AlertBook
 from trading_core.alert_desk import AlertDesk, AlertFollower, Message, Sink, lock_of
 from trading_core.alert_sinks import LogSink, apprise_sinks
+from trading_core.alerts import Severity
 from trading_core.bootstrap import account_name
 from trading_core.errors import VenueUnavailable
 from trading_core.logs import Redactor, logging_to
@@ -40,11 +42,22 @@ class PrefectSink:
             raise VenueUnavailable("Prefect's client takes no events: see PREFECT_API_URL")
 
 
+class ConsoleSink:
+    """Tells whoever watches the terminal of what cannot wait."""
+
+    name = "console"
+
+    def send(self, message: Message) -> None:
+        """Print an ERROR or a CRITICAL that is raised or asks again."""
+        if message.kind in ("raised", "escalated") and message.severity in (Severity.ERROR, Severity.CRITICAL):
+            alert_told(message)
+
+
 def sinks_of(settings: Settings) -> list[Sink]:
-    """Return the configured sinks: the log, Prefect if an API is named, each address of GREENLIGHT_ALERT_URLS."""
+    """Return log, terminal, Prefect if an API is named, and each address of GREENLIGHT_ALERT_URLS."""
     urls = settings.alert_urls.get_secret_value().split() if settings.alert_urls is not None else []
     prefect: list[Sink] = [PrefectSink()] if os.environ.get("PREFECT_API_URL") else []
-    return [LogSink(), *prefect, *apprise_sinks(tuple(urls))]
+    return [LogSink(), ConsoleSink(), *prefect, *apprise_sinks(tuple(urls))]
 
 
 @contextmanager

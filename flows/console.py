@@ -10,6 +10,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from trading_core.alert_desk import Message
+from trading_core.alerts import Severity
 from trading_core.clock import NS
 from trading_core.gate.decide import DecisionRecord
 from trading_core.gate.outcomes import Disposition, Outcome, Reason, Verdict
@@ -51,6 +53,13 @@ def make_console() -> Console:
     console = Console(highlight=False, soft_wrap=False)
     console.width = min(console.width, WIDTH_MAX) if console.is_terminal else WIDTH_IN_A_FILE
     return console
+
+
+def alert_told(message: Message, console: Console | None = None) -> None:
+    """Say in one line that an alert was raised, or asks again for an answer."""
+    style = "bold red" if message.severity is Severity.CRITICAL else "red"
+    line = Text.assemble((f"  {message.severity}", style), f"  {message.name}: {message.body}")
+    (console or make_console()).print(line)
 
 
 def stage_started(stage: Stage, console: Console | None = None) -> None:

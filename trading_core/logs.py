@@ -70,7 +70,10 @@ class JsonLines(logging.Formatter):
 
 @contextmanager
 def logging_to(path: Path, redactor: Redactor, **always: str) -> Iterator[None]:
-    """Write what our packages log to the file while the block runs. Raises StorageError if it cannot be opened."""
+    """Write what our packages log to the file, and nowhere else, while the block runs.
+
+    Raises StorageError if it cannot be opened.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = RotatingFileHandler(path, maxBytes=LOG_BYTES_MAX, backupCount=LOG_FILES_MAX, encoding="utf-8")
@@ -78,14 +81,16 @@ def logging_to(path: Path, redactor: Redactor, **always: str) -> Iterator[None]:
         raise StorageError(f"log {path} cannot be written ({e.strerror}): make its folder writable") from e
     handler.setFormatter(JsonLines(redactor, **always))
     loggers = [logging.getLogger(name) for name in OURS]
-    before = [logger.level for logger in loggers]
+    before = [(logger.level, logger.propagate) for logger in loggers]
     for logger in loggers:
         logger.addHandler(handler)
         logger.setLevel(logging.INFO)
+        logger.propagate = False  # the root's handler would print events without their fields
     try:
         yield
     finally:
-        for logger, level in zip(loggers, before, strict=True):
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
             logger.removeHandler(handler)
             logger.setLevel(level)
+            logger.propagate = propagate
         handler.close()
