@@ -217,6 +217,9 @@ class Session:
             collar_bps=desk.plan.risk.price_collar_bps, order_prefix=desk.order_prefix,
             limits=LadderLimits(market_after_rounds=desk.plan.rollback.market_after_rounds),
         )
+        if not ours and self._past is not None and self._past.problem:
+            # Something may have been placed before the crash, and nothing says what: whoever comes next has to look.
+            self.flat = report = without_books(report)
         event = flat_at_end(report, self._clock.now_ns())
         self._log.append(event, kind="input", durable=True)
 
@@ -381,6 +384,12 @@ class Session:
         account = self._broker.account()
         offset_s = Decimal((server_ns - middle_ns) // 1_000_000) / 1000
         return msgspec.structs.replace(account, ts_ns=self._clock.now_ns(), clock_offset_s=offset_s)
+
+
+def without_books(report: FlatReport) -> FlatReport:
+    """Return the report of a ladder that knew no positions: orders were cancelled, and flat is not known."""
+    words = "the stored events do not tell which positions are ours: close at the venue by hand, now"
+    return msgspec.structs.replace(report, is_flat=False, failures=(*report.failures, words))
 
 
 def flat_at_end(report: FlatReport, now_ns: int) -> ev.StepEnded:

@@ -16,7 +16,7 @@ from trading_core.bootstrap import account_name, connect, make_guard
 from trading_core.clock import SystemClock
 from trading_core.emergency import FlatReport, LadderLimits, flatten
 from trading_core.engine import Engine
-from trading_core.errors import GreenlightError, StorageError
+from trading_core.errors import GreenlightError, IntegrityError, StorageError
 from trading_core.events import SessionStarted
 from trading_core.exchange_process import ENDPOINT_FILE
 from trading_core.executor import InlineExecutor
@@ -132,7 +132,9 @@ def rebuild(context: RunContext) -> tuple[SessionStarted | None, Engine | None]:
             if first is None or not isinstance(began := first.event, SessionStarted):
                 return None, None
             engine = stage.make_engine(context, began, load_strategy(context.plan.entry, context.seed))
-            replay(engine, reader.whole(), _ignore)
+            past = replay(engine, reader.whole(), _ignore)
+            if past.problem and engine.desk.ledger is None:
+                raise IntegrityError(f"the replay ended before the books were open: {past.problem}")
             return began, engine
     except GreenlightError as e:
         log.error("events_do_not_tell", extra={"why": str(e)})
