@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
+from flows.answers import answered
 from flows.labels import label
 from flows.requests import DrillRequest, VenueRequest
 from flows.rollout import prepare
@@ -26,7 +27,7 @@ def drill(request: DrillRequest) -> State[None]:
     done = run_drill(context, get_run_logger().info)
     show_table("drill", rows_of(done), f"The last emergency drill: {done.run_id}")
     if failed := [step for step in done.steps if not step.is_shown]:
-        return Failed(name="DrillFailed", message=f"{failed[0].name}: {failed[0].detail}")
+        return answered(Failed(name="DrillFailed", message=f"{failed[0].name}: {failed[0].detail}"))
     flat = next((step.seconds for step in done.steps if step.name == "flat"), None)
     return Completed(name="DrillPassed", message=f"{len(done.steps)} rungs shown, flat after {flat} s")
 

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
+from flows.answers import answered
 from flows.requests import EmergencyAction, EmergencyRequest
 from tasks.pages import show_table
 from trading_core.control.accounts import Account, accounts_meant
@@ -74,7 +75,7 @@ def _close_all(root: Path, accounts: list[Account], request: EmergencyRequest) -
     words = "; ".join(f"{t.account}: {t.sentence}" for t in taken)
     if all(t.is_flat for t in taken):
         return Completed(name="Flat", message=words)
-    return Failed(name="NotFlat", message=f"{words}. Go to the venue's own web site now")
+    return answered(Failed(name="NotFlat", message=f"{words}. Go to the venue's own web site now"))
 
 
 def _shown(done: list[Done], request: EmergencyRequest) -> State[None]:
@@ -84,4 +85,4 @@ def _shown(done: list[Done], request: EmergencyRequest) -> State[None]:
     words = "; ".join(f"{d.account}: {d.before} → {d.after}{', ' + d.problem if d.problem else ''}" for d in done)
     if all(d.is_done for d in done):
         return Completed(name="Done", message=words)
-    return Failed(name="NotDone", message=f"{words}. Disable the key at the venue")
+    return answered(Failed(name="NotDone", message=f"{words}. Disable the key at the venue"))

@@ -6,6 +6,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled
 
+from flows.answers import answered
 from trading_core.clock import NS, SystemClock
 
 SKIPPED = "Skipped"
@@ -18,7 +19,7 @@ def skipped_if_late(start_within_s: int) -> State[None] | None:
         return None
     reason = late_reason(context.flow_run, SystemClock().now_ns(), start_within_s)
     # Neither Completed, which would look like a result, nor Failed, which somebody would look into.
-    return Cancelled(name=SKIPPED, message=reason) if reason else None
+    return answered(Cancelled(name=SKIPPED, message=reason)) if reason else None
 
 
 def late_reason(flow_run: FlowRun, now_ns: int, start_within_s: int) -> str:

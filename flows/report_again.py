@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 
 from checks.report import build_report
+from flows.answers import answered
 from flows.finished_run import finished_run
 from flows.labels import label
 from flows.requests import RunRequest
@@ -35,7 +36,8 @@ def report(request: RunRequest) -> State[None]:
         context, record_from_bytes(ArtifactStore(context.run_dir).read(DECISION)), build_report(context.run_dir)
     )
     if not found.is_verified or found.decision is None:
-        return Failed(name="NotVerified", message="; ".join(found.problems) or "there is no decision to verify")
+        words = "; ".join(found.problems) or "there is no decision to verify"
+        return answered(Failed(name="NotVerified", message=words))
     return Completed(
         name="Verified", message=f"{found.decision.verdict} of {context.run_id} follows from its evidence byte for byte"
     )

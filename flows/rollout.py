@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from flows.account_slot import AccountBusy, account_slot
 from flows.again import AlreadyGo, go_on, kept_stages, latest_attempt
 from flows.alert_sinks import alerts_followed
+from flows.answers import answered
 from flows.console import make_console, stage_ended, stage_started
 from flows.labels import label
 from flows.late import skipped_if_late
@@ -69,11 +70,11 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
         context, held = begin(request)
         label(context)
         if why := held_back(context, request):
-            return Failed(name=HOLD, message=why)
+            return answered(Failed(name=HOLD, message=why))
         with account_slot(context, request.account_wait_s):
             stages = trade(context, held)
     except (AccountBusy, AlreadyGo) as e:
-        return Cancelled(name=REFUSED, message=str(e))
+        return answered(Cancelled(name=REFUSED, message=str(e)))
     if all(stage.status is StageStatus.PASSED for stage in stages):
         stages.append(analysed(context, stages[-1].ended_ns, held))
     stage_started(Stage.GO_NO_GO)
@@ -209,14 +210,14 @@ def _ended(context: RunContext, result: StageResult) -> None:
 
 
 def state_of(record: DecisionRecord) -> State[DecisionRecord]:
-    """Return the verdict as the state of the flow run: a NO-GO looks neither green nor like a bug."""
+    """Return the verdict as the state of the flow run: a NO-GO neither looks nor logs like a bug, nor green."""
     match record.verdict:
         case Verdict.GO:
             return Completed(name="GO", message=record.headline, data=record)
         case Verdict.CONDITIONAL:
             return Completed(name="CONDITIONAL", message=record.headline, data=record)
         case Verdict.NO_GO:
-            return Failed(name="NoGo", message=record.headline, data=record)
+            return answered(Failed(name="NoGo", message=record.headline))
         case _:
             assert_never(record.verdict)
 

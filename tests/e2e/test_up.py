@@ -104,6 +104,9 @@ def test_no_go_is_no_error_and_a_critical_alert_starts_the_emergency_flow(rig: R
     ended = rig.ended(str(_emergencies(rig)[0]["id"]))
     assert ended["state"]["name"] in ("Done", "NothingToDo")
     assert len(rig.runs_of("ladder")) == ladders
+    said = (rig.prefect / "logs" / "worker.log").read_text("utf-8")
+    assert "go_no_go" in said
+    assert "Traceback" not in said
 
 
 def test_secrets_are_nowhere(rig: Rig) -> None:
