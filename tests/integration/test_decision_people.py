@@ -215,24 +215,26 @@ def test_a_file_of_people_that_was_edited_halts_the_account(slow: Left, name: st
 def test_the_golden_run_is_of_one_gate_and_one_level(slow: Left) -> None:
     files = GateFiles(slow[0].event_store_root)
     plan = find_plan("stage4")
-    golden = GoldenRun(gate="stage4/go_no_go", level=Level.L0, run_id="g", values={"latency_vs_baseline": Decimal(7)},
-                       pinned_by="Ada", pinned_ns=1)
+    record = decide(slow)
+    golden = GoldenRun(
+        gate="stage4/go_no_go", level=Level.L0, run_id=record.run_id, values={"latency_vs_baseline": Decimal(7)},
+        pinned_by="Ada", pinned_ns=1,
+    )
     files.people.pin_golden(golden)
-    subject = decide(slow).subject
-    found = baselines(plan, "stage4/go_no_go", Level.L0, subject, "me", [], files.people)
+    found = baselines(plan, "stage4/go_no_go", Level.L0, record.subject, "me", [record], files.people)
     assert (found["latency_vs_baseline"].golden, found["latency_vs_baseline"].values) == (Decimal(7), ())
-    assert baselines(plan, "stage4/go_no_go", Level.L3, subject, "me", [], files.people)[
+    assert baselines(plan, "stage4/go_no_go", Level.L3, record.subject, "me", [record], files.people)[
         "latency_vs_baseline"
     ].golden is None
 
 
 def test_a_signed_decision_verifies_with_its_key_and_with_no_other(slow: Left, tmp_path: Path) -> None:
-    decide(slow, key=KEY)
+    record = decide(slow, key=KEY)
     files = GateFiles(slow[0].event_store_root)
     other = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))).public_key()
     assert verify_run(slow[0].run_dir, files, KEY.public_key()).problems == ()
     assert verify_run(slow[0].run_dir, files, other).problems == ("the signature is not this key's",)
-    assert (len(files.decisions.records(KEY.public_key())), files.decisions.records(other)) == (1, [])
+    assert files.decisions.records(KEY.public_key()) == files.decisions.records(other) == [record]  # a NO-GO
 
 
 def test_an_unsigned_decision_can_be_made_again_and_signed(slow: Left) -> None:

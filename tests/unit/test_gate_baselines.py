@@ -103,10 +103,22 @@ def test_three_runs_and_the_golden_one_are_given_with_their_names(tmp_path: Path
     people = PeopleFiles(tmp_path)
     people.pin_golden(GoldenRun(gate=GATE, level=FIRST.level, run_id="best", values={METRIC: Decimal(90)},
                                 pinned_by="Ada", pinned_ns=1))
-    records = [run(str(n), value=str(100 + n)) for n in range(5)]
+    records = [run("best", verdict=Verdict.NO_GO), *(run(str(n), value=str(100 + n)) for n in range(5))]
     found = baselines(STAGE4, GATE, FIRST.level, FIRST.subject, "me", records, people)[METRIC]
     assert (found.runs, found.values) == (("4", "3", "2"), (Decimal(104), Decimal(103), Decimal(102)))
     assert (found.golden_run, found.golden) == ("best", Decimal(90))
+
+
+def test_a_golden_run_of_another_family_is_none_and_does_not_take_the_place_of_ours(tmp_path: Path) -> None:
+    people = PeopleFiles(tmp_path)
+    pin = GoldenRun(gate=GATE, level=FIRST.level, run_id="theirs", values={METRIC: Decimal(9)}, pinned_by="Ada",
+                    pinned_ns=1)
+    people.pin_golden(pin)
+    records = [run("ours"), run("theirs", **other_subject(products=("DOGE-USD",)))]
+    assert baselines(STAGE4, GATE, FIRST.level, FIRST.subject, "me", records, people)[METRIC].golden is None
+    people.pin_golden(pin.model_copy(update={"run_id": "ours", "values": {METRIC: Decimal(8)}}))
+    people.pin_golden(pin)
+    assert baselines(STAGE4, GATE, FIRST.level, FIRST.subject, "me", records, people)[METRIC].golden_run == "ours"
 
 
 def test_without_any_earlier_run_there_is_no_baseline(tmp_path: Path) -> None:

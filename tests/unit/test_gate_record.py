@@ -134,6 +134,15 @@ def test_another_key_did_not_sign_it(run_dir: Path, files: GateFiles) -> None:
     assert verify_run(run_dir, files, OTHER_KEY.public_key()).problems == ("the signature is not this key's",)
 
 
+def test_a_go_counts_signed_only_and_a_no_go_always(run_dir: Path, files: GateFiles) -> None:
+    record = record_from_bytes((ArtifactStore(run_dir).path_of(DECISION)).read_bytes())
+    files.decisions.append(record)
+    files.decisions.append(record.model_copy(update={"verdict": Verdict.NO_GO}))
+    counted = files.decisions.records(KEY.public_key())
+    assert [r.verdict for r in counted] == [Verdict.GO, Verdict.NO_GO]
+    assert [r.verdict for r in files.decisions.records(OTHER_KEY.public_key())] == [Verdict.NO_GO]
+
+
 def test_an_unsigned_decision_is_told(tmp_path: Path, files: GateFiles) -> None:
     run_with_decision(tmp_path / "unsigned", files, None)
     assert verify_run(tmp_path / "unsigned", files, KEY.public_key()).problems == ("the decision is not signed",)

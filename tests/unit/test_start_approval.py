@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 
+from tests.unit.gate_fixtures import make_input
 from tests.unit.test_prepare import prepare
 from trading_core.errors import ConfigurationError
-from trading_core.gate.decide import HOUR_NS
+from trading_core.gate.decide import HOUR_NS, decide
 from trading_core.gate.publish import GateFiles
 from trading_core.gate.start_approval import StartRequest, answer_start, start_problem, start_request
+from trading_core.gate.subject import Subject
+from trading_core.plan import Level
 from trading_core.plan_files import find_plan
+from trading_core.run_files import SUBJECT
+from trading_core.storage.artifact_store import ArtifactStore
 
 NOW_NS = 10**18
 
@@ -68,3 +73,17 @@ def test_two_persons_where_the_plan_says_so_and_nobody_may_ask_unnamed(tmp_path:
     assert start_problem(asked, files, NOW_NS) == ""
     with pytest.raises(ConfigurationError, match="--requester"):
         start_request(prepare(tmp_path), " ", files)
+
+
+def test_what_another_bot_or_a_rehearsal_showed_below_is_no_evidence_for_this_start(tmp_path: Path) -> None:
+    context = prepare(tmp_path, plan=find_plan("stage3"))
+    files = GateFiles(context.event_store_root)
+    subject = Subject.model_validate_json(ArtifactStore(context.run_dir).read(SUBJECT))
+    shown = decide(make_input()).model_copy(update={"level": context.level})
+    own = shown.model_copy(update={"subject": subject, "subject_digest": subject.digest})
+    empty = start_request(context, "Rita", files)
+    files.decisions.append(shown)
+    files.decisions.append(own.model_copy(update={"level": Level.L3}))
+    assert start_request(context, "Rita", files) == empty
+    files.decisions.append(own)
+    assert start_request(context, "Rita", files).below.startswith("phase2 GO")

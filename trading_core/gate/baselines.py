@@ -76,8 +76,10 @@ def baselines(
     compared = [c for c in plan.criteria if c.kind is Kind.COMPARISON]
     if not compared:
         return {}
+    records = list(records)
     newest = earlier_runs(records, gate, level, subject, attempt_id)
-    golden = people.golden(gate, level)
+    mine = {r.run_id for r in records if family_of(r.subject) == family_of(subject)}
+    golden = next((g for g in people.golden(gate, level) if g.run_id in mine), None)
     found = {}
     for criterion in compared:
         metric = criterion.metric

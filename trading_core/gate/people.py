@@ -54,7 +54,7 @@ class PeopleFiles:
         self._approvals.append(approval)
 
     def pin_golden(self, golden: GoldenRun) -> None:
-        """Make a run the golden one of its gate and level; the last pin holds."""
+        """Make a run the golden one of its gate, level and family; the last pin holds."""
         self._golden.append(golden)
 
     def waivers(self, gate: str, now_ns: int) -> tuple[Waiver, ...]:
@@ -67,10 +67,9 @@ class PeopleFiles:
         filed = [a for a in _all(self._approvals, Approval) if a.gate == gate]
         return tuple(a for a in filed if now_ns - a.expires_ns < SHOWN_FOR_NS)
 
-    def golden(self, gate: str, level: Level) -> GoldenRun | None:
-        """Return the golden run of a gate at a level; None if nobody pinned one."""
-        pins = [g for g in _all(self._golden, GoldenRun) if (g.gate, g.level) == (gate, level)]
-        return pins[-1] if pins else None
+    def golden(self, gate: str, level: Level) -> list[GoldenRun]:
+        """Return the runs pinned at a gate and a level, the last pin first."""
+        return [g for g in reversed(_all(self._golden, GoldenRun)) if (g.gate, g.level) == (gate, level)]
 
 
 def figures(record: DecisionRecord) -> dict[str, Exact]:

@@ -119,8 +119,9 @@ class DecisionLog:
             raise IntegrityError(f"{self._log.path} holds a line that is no decision: {e.errors()[0]['msg']}") from e
 
     def records(self, key: Ed25519PublicKey | None = None) -> list[DecisionRecord]:
-        """Return every decision's record, oldest first; with `key` only what it signed."""
-        return [d.record for d in self.decisions() if key is None or _is_signed(d, key)]
+        """Return every decision's record, oldest first; with `key` what it signed, and every NO-GO: it only takes."""
+        logged = [(d, d.record) for d in self.decisions()]
+        return [r for d, r in logged if key is None or r.verdict is Verdict.NO_GO or _is_signed(d, key)]
 
     def used_waivers(self, except_of: str = "") -> tuple[str, ...]:
         """Return the ids of waivers that have let something through: they are spent for every other attempt.

@@ -7,9 +7,12 @@ from trading_core.errors import ConfigurationError
 from trading_core.gate.decide import HOUR_NS
 from trading_core.gate.overlays import Approval, approval_problem
 from trading_core.gate.publish import GateFiles
+from trading_core.gate.subject import Subject, bot_of
 from trading_core.plan import PlanModel
 from trading_core.plan_files import plan_below
 from trading_core.run import RunContext
+from trading_core.run_files import SUBJECT
+from trading_core.storage.artifact_store import ArtifactStore
 
 START_REQUEST = "start_request.json"  # in the run directory, beside the evidence
 CONFIRMED_BY = 8  # letters of the subject's digest that an approver types
@@ -33,7 +36,11 @@ def start_request(context: RunContext, requester: str, files: GateFiles) -> Star
     if not requester.strip():
         raise ConfigurationError("this run needs an approval and nobody says who asks for it: give --requester NAME")
     below = plan_below(context.plan)
-    last = [r for r in files.decisions.records() if below is not None and r.rung is below.name][-1:]
+    subject = Subject.model_validate_json(ArtifactStore(context.run_dir).read(SUBJECT))
+    last = [
+        r for r in files.decisions.records()
+        if below is not None and (r.rung, r.level) == (below.name, context.level) and _climbed(r.subject, subject)
+    ][-1:]
     seen = [(r.subject_digest, r.evidence_digest, r.verdict) for r in last]
     words = f"{last[0].rung} {last[0].verdict} of {last[0].decided_at}: {last[0].headline}" if last else "no decision"
     return StartRequest(
@@ -68,6 +75,12 @@ def answer_start(
         subject_digest=asked.subject_digest, evidence_digest=asked.evidence_digest, reason=reason, given_ns=now_ns,
         expires_ns=now_ns + asked.expires_h * HOUR_NS,
     )
+
+
+def _climbed(below: Subject, subject: Subject) -> bool:
+    """Tell whether it is the same bot; its strategy may follow another one where the rung's plan says so."""
+    bot, changing = bot_of(subject), ("strategy", "strategy_params")
+    return bot_of(below).model_copy(update={name: getattr(bot, name) for name in changing}) == bot
 
 
 def _person(name: str) -> str:
