@@ -42,7 +42,7 @@ rehearse: $(VENV)/.installed ## rollout in process, on a virtual clock: seconds 
 	$(GREENLIGHT) run phase2 --venue simulated --day $(DAY) --seed $(SEED)
 
 test: $(VENV)/.installed-dev ## set everything up, then run the tests (PYTEST_ARGS=… for a part of them)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed-dev ## the long tests: whole days, hundreds of seeds, kills (many minutes)
 	$(BIN)/python -m pytest -m soak --override-ini timeout=3600 $(PYTEST_ARGS)

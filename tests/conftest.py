@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,11 @@ def _lacks_redis() -> str:
 
 
 NEEDS = {"browser": _lacks_chromium, "postgres": _lacks_postgres, "redis": _lacks_redis}
+
+
+def pytest_configure() -> None:
+    """Let SIGINT reach the programs that tests start, also where a shell in the background has it ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
