@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from trading_core.clock import NS
 from trading_core.events import (
     CancelAnswered,
     CancelRequested,
@@ -20,6 +21,7 @@ from trading_core.money import ZERO, Notional, Size
 from trading_core.orders import Fill, OrderIntent, OrderStatus, OrderType, Purpose, Side, require_transition
 
 ASKS_UNTIL_ABSENT = 3  # times the venue must deny knowing an order before we believe that it never arrived
+ABSENCES_APART_NS = NS  # denials in one moment count once: the venue's list may lag behind its orders
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class TrackedOrder:
     cancel_cause: str = ""
     cancel_asked_ns: int = 0
     times_absent: int = 0
+    absent_ns: int = 0  # when a denial was counted last
     reported_ns: int = 0  # when the venue last told us of it
     fills: list[Fill] = field(default_factory=list)
     guards: TrackedOrder | None = None  # the order whose fills this bracket guards
@@ -179,8 +182,9 @@ class OrderManager:
     def not_found(self, event: OrderNotFound) -> TrackedOrder:
         """The venue does not know the order; after several such answers it never arrived."""
         order = self.orders[event.client_order_id]
-        if order.status is OrderStatus.OUTCOME_UNKNOWN:
+        if order.status is OrderStatus.OUTCOME_UNKNOWN and event.ts_ns - order.absent_ns >= ABSENCES_APART_NS:
             order.times_absent += 1
+            order.absent_ns = event.ts_ns
             if order.times_absent >= ASKS_UNTIL_ABSENT:
                 self._move(order, OrderStatus.REJECTED, event.ts_ns)
         return order

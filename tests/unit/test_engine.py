@@ -120,6 +120,7 @@ def test_an_unknown_outcome_is_asked_for_at_once_and_again_until_it_is_known() -
     asked = sum(len(commands(market.tick(1), AskOrder)) for _ in range(6))
     assert asked == 6 // ASK_AGAIN_AFTER_S
     for _ in range(3):
+        market.tick(ASK_AGAIN_AFTER_S)
         market.feed(OrderNotFound(ts_ns=market.now_ns, client_order_id=order.client_order_id))
     assert order.status is OrderStatus.REJECTED
     assert all(not commands(market.tick(1), AskOrder) for _ in range(5))

@@ -20,7 +20,7 @@ from trading_core.events import (
     OrderSubmitted,
     SubmitWithheld,
 )
-from trading_core.order_manager import ASKS_UNTIL_ABSENT, OrderManager, TrackedOrder
+from trading_core.order_manager import ABSENCES_APART_NS, ASKS_UNTIL_ABSENT, OrderManager, TrackedOrder
 from trading_core.orders import ALLOWED, FINAL, LIVE, OrderStatus, Side, require_transition
 
 S = OrderStatus
@@ -171,18 +171,32 @@ def test_an_order_never_arrived_only_after_the_venue_said_so_three_times() -> No
     orders = OrderManager()
     submit(orders)
     lose(orders)
-    seen = [
-        orders.not_found(OrderNotFound(ts_ns=T0_NS, client_order_id="run-1")).status for _ in range(ASKS_UNTIL_ABSENT)
-    ]
-    assert seen == [S.OUTCOME_UNKNOWN] * 2 + [S.REJECTED]
+    assert [deny(orders, n) for n in range(ASKS_UNTIL_ABSENT)] == [S.OUTCOME_UNKNOWN] * 2 + [S.REJECTED]
     assert orders.live() == []
+
+
+@pytest.mark.parametrize(("apart_ns", "became"), [(ABSENCES_APART_NS - 1, S.OUTCOME_UNKNOWN),
+                                                   (ABSENCES_APART_NS, S.REJECTED)])
+def test_denials_in_one_moment_count_as_one(apart_ns: int, became: OrderStatus) -> None:
+    """A reading of the account and a new stream ask at once, again and again; the venue's list may lag behind."""
+    orders = OrderManager()
+    order = submit(orders)
+    lose(orders)
+    for n in range(ASKS_UNTIL_ABSENT):
+        orders.not_found(OrderNotFound(ts_ns=T0_NS + n * apart_ns, client_order_id="run-1"))
+    assert order.status is became
+
+
+def deny(orders: OrderManager, n: int) -> OrderStatus:
+    at_ns = T0_NS + n * ABSENCES_APART_NS
+    return orders.not_found(OrderNotFound(ts_ns=at_ns, client_order_id="run-1")).status
 
 
 def test_denials_before_the_outcome_was_unknown_do_not_count() -> None:
     orders = OrderManager()
     submit(orders)
-    for _ in range(ASKS_UNTIL_ABSENT):
-        orders.not_found(OrderNotFound(ts_ns=T0_NS, client_order_id="run-1"))
+    for n in range(ASKS_UNTIL_ABSENT):
+        deny(orders, n)
     lose(orders)
     assert orders.not_found(OrderNotFound(ts_ns=T0_NS, client_order_id="run-1")).status is S.OUTCOME_UNKNOWN
 
@@ -191,8 +205,8 @@ def test_an_order_that_the_venue_denied_and_then_reports_is_live_again() -> None
     orders = OrderManager()
     order = submit(orders)
     lose(orders)
-    for _ in range(ASKS_UNTIL_ABSENT):
-        orders.not_found(OrderNotFound(ts_ns=T0_NS, client_order_id="run-1"))
+    for n in range(ASKS_UNTIL_ABSENT):
+        deny(orders, n)
     orders.reported(make_report(order, S.OPEN))
     assert (order.status, orders.live()) == (S.OPEN, [order])
 
