@@ -12,8 +12,9 @@ import typer
 
 from flows.cli_gate import RunName, find_run
 from flows.console import make_console, show_decision
+from flows.finished_run import decide_again_at, stages_of
 from trading_core.clock import SystemClock, from_iso, iso
-from trading_core.errors import ConfigurationError, IntegrityError
+from trading_core.errors import ConfigurationError
 from trading_core.gate.baselines import is_good
 from trading_core.gate.decide import DecisionRecord
 from trading_core.gate.outcomes import Verdict
@@ -23,12 +24,11 @@ from trading_core.gate.record import record_from_bytes
 from trading_core.gate.signing import signing_key
 from trading_core.gate.start_approval import START_REQUEST, StartRequest, answer_start
 from trading_core.money import decimal_of
-from trading_core.plan import Plan, Stage
+from trading_core.plan import Plan
 from trading_core.run import RunContext, VenueName
 from trading_core.run_files import DECISION, PLAN, REPORT_HTML, RUN
 from trading_core.settings import load_settings
 from trading_core.stages import go_no_go
-from trading_core.stages.files import read_stage
 from trading_core.storage.artifact_store import ArtifactStore
 
 CODES = {Verdict.GO: 0, Verdict.CONDITIONAL: 3, Verdict.NO_GO: 4}
@@ -119,12 +119,10 @@ def golden(
 
 def decide(run: RunName) -> None:
     """Decide a finished run again, with the waivers and approvals filed since; exit code as of `greenlight run`."""
-    store, _, now_ns = _decided(run)
+    store, last, _ = _decided(run)
     context = _context(store)
-    stages = [kept for stage in Stage if stage is not Stage.GO_NO_GO and (kept := read_stage(context, stage))]
-    if not stages:
-        raise IntegrityError(f"run {context.run_id} has no stage results: there is nothing to decide on")
-    record = go_no_go.run(context, stages, now_ns=now_ns, key=signing_key(load_settings(os.environ)))
+    now_ns = max(decide_again_at(context), from_iso(last.decided_at))
+    record = go_no_go.run(context, stages_of(context), now_ns=now_ns, key=signing_key(load_settings(os.environ)))
     # pandas is imported with it: only the commands that report pay for it.
     importlib.import_module("checks.report").build_report(context.run_dir)
     show_decision(record, store.path_of(REPORT_HTML))

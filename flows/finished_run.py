@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from flows.cli_gate import find_run
-from trading_core.errors import IntegrityError
-from trading_core.plan import Stage
-from trading_core.run import RunContext
+from trading_core.clock import SystemClock
+from trading_core.errors import ConfigurationError, IntegrityError
+from trading_core.gate.outcomes import Verdict
+from trading_core.gate.publish import GateFiles
+from trading_core.plan import Level, Stage
+from trading_core.run import RunContext, VenueName
 from trading_core.run_files import RUN
 from trading_core.settings import Settings
 from trading_core.stages.files import read_stage
@@ -17,6 +20,24 @@ def finished_run(settings: Settings, run_id: str) -> RunContext:
     """Return the run's context, at the place where its directory is now; raises ConfigurationError if there is none."""
     folder = find_run(settings, run_id).absolute()
     return RunContext.model_validate_json(ArtifactStore(folder).read(RUN)).model_copy(update={"run_dir": folder})
+
+
+def decide_again_at(context: RunContext) -> int:
+    """Return the moment at the venue of a decision that is made again: what people filed since then counts.
+
+    Raises ConfigurationError for a live GO, which would begin its validity anew, and for a live run that another
+    attempt of its subject followed: the newest decision is the one that holds.
+    """
+    if context.level is Level.L3:
+        mine = (context.subject_digest, context.level)
+        records = GateFiles(context.event_store_root).decisions.records()
+        last = next((r for r in reversed(records) if (r.subject_digest, r.level) == mine), None)
+        if last is not None and last.attempt_id != context.order_prefix:
+            raise ConfigurationError(f"run {context.run_id} was followed by run {last.run_id}: decide that one again")
+        if last is not None and last.verdict is Verdict.GO:
+            raise ConfigurationError(f"run {context.run_id} is GO: there is nothing to decide again; start a new run")
+    # A simulated venue has no time but its run's.
+    return 0 if context.venue is VenueName.SIMULATED else SystemClock().now_ns()
 
 
 def stages_of(context: RunContext) -> list[StageResult]:

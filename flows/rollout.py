@@ -17,6 +17,7 @@ from flows.again import AlreadyGo, go_on, kept_stages, latest_attempt
 from flows.alert_sinks import alerts_followed
 from flows.answers import answered
 from flows.console import make_console, stage_ended, stage_started
+from flows.finished_run import decide_again_at
 from flows.labels import label
 from flows.late import skipped_if_late
 from flows.requests import Again, RolloutRequest, VenueRequest
@@ -43,7 +44,7 @@ from trading_core.run import RunContext, VenueName
 from trading_core.run_files import REQUEST
 from trading_core.settings import Settings, load_settings
 from trading_core.stages.files import not_reached
-from trading_core.stages.passed import record_passed
+from trading_core.stages.passed import JUDGED, record_passed
 from trading_core.stages.result import StageResult, StageStatus
 from trading_core.storage.artifact_store import write_atomically
 
@@ -78,7 +79,8 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     if all(stage.status is StageStatus.PASSED for stage in stages):
         stages.append(analysed(context, stages[-1].ended_ns, held))
     stage_started(Stage.GO_NO_GO)
-    record = go_no_go(context, stages)
+    # What people filed since the stages passed counts, too.
+    record = go_no_go(context, stages, decide_again_at(context) if len(held) == len(JUDGED) else 0)
     return state_of(record)
 
 

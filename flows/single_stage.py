@@ -10,7 +10,7 @@ from prefect.states import Completed, Failed
 
 from flows.account_slot import account_slot
 from flows.answers import answered
-from flows.finished_run import finished_run, stages_of
+from flows.finished_run import decide_again_at, finished_run, stages_of
 from flows.labels import label
 from flows.requests import RunRequest, StageRequest
 from flows.rollout import AT_THE_VENUE, prepare, state_of
@@ -74,7 +74,7 @@ def go_no_go_alone(request: RunRequest) -> State[DecisionRecord]:
     """Decide a finished run again, with the approvals and waivers filed since: this one is a verdict."""
     context = finished_run(load_settings(os.environ), request.run_id)
     label(context)
-    return state_of(go_no_go(context, stages_of(context)))
+    return state_of(go_no_go(context, stages_of(context), decide_again_at(context)))
 
 
 def _alone(stage: Stage, context: RunContext) -> State[StageResult]:

@@ -19,9 +19,12 @@ from trading_core.stages.result import StageResult
 
 
 @task(name="go/no-go", **ACTS)
-def go_no_go(context: RunContext, stages: list[StageResult]) -> DecisionRecord:
-    """Decide on the evidence, write the decision and its report, and show both in Prefect."""
-    record = stage.run(context, stages, key=signing_key(load_settings(os.environ)))
+def go_no_go(context: RunContext, stages: list[StageResult], now_ns: int = 0) -> DecisionRecord:
+    """Decide on the evidence, write the decision and its report, and show both in Prefect.
+
+    `now_ns` is the moment of a decision that is made again later.
+    """
+    record = stage.run(context, stages, now_ns=now_ns, key=signing_key(load_settings(os.environ)))
     report = build_report(context.run_dir)
     mirrored(context)
     show_decision(context, record, report)

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from flows.cli_parity import compare_runs
+from flows.finished_run import decide_again_at
 from tests.finished_runs import PHASE2, finish, good_events
 from trading_core import events as ev
 from trading_core.clock import NS
@@ -130,6 +131,18 @@ def test_an_approval_that_is_not_for_this_now_holds_the_run(
     record = decide(live, end_of(live) + after_ns)
     assert (record.verdict, record.disposition) == (Verdict.NO_GO, Disposition.HOLD), record.headline
     assert words in record.headline
+
+
+def test_a_live_go_is_not_decided_again_and_nor_is_a_run_that_another_one_followed(live: Left) -> None:
+    context, files = live[0], GateFiles(live[0].event_store_root)
+    held = decide(live)
+    assert decide_again_at(context) > end_of(live)  # what people filed since then counts
+    files.decisions.append(held.model_copy(update={"attempt_id": "later", "run_id": "later"}))
+    with pytest.raises(ConfigurationError, match="followed by run later"):
+        decide_again_at(context)
+    files.decisions.append(held.model_copy(update={"verdict": Verdict.GO}))
+    with pytest.raises(ConfigurationError, match="nothing to decide again"):
+        decide_again_at(context)
 
 
 def test_an_answer_is_only_taken_with_the_subject_typed(live: Left) -> None:
