@@ -40,7 +40,7 @@ from trading_core.artifacts import (
 )
 from trading_core.clock import MINUTE_NS, NS, iso
 from trading_core.market import LEVELS_OF_DEPTH, OrderBook
-from trading_core.money import ONE, ZERO, plain
+from trading_core.money import ONE, plain
 from trading_core.orders import Side
 from trading_core.products import Product
 from trading_core.run import RunContext, VenueName
@@ -204,7 +204,7 @@ class Exporter:
             MarginRow(
                 seq=seq, ts=event.ts_ns, cause="change", margin_used=event.margin_used,
                 margin_available=event.margin_available,
-                margin_utilization=event.margin_used / total if total > 0 else ZERO,
+                margin_utilization=event.margin_used / total if total > 0 else Decimal(event.margin_used > 0),
                 margin_window=event.margin_window, margin_level=event.margin_level,
             )
         )

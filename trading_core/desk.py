@@ -153,7 +153,7 @@ class Desk:
                 if not self.is_exit(order.intent):
                     price = order.intent.limit_price or self.last_mark(product.product_id) or ZERO
                     taken += product.notional(order.outstanding, price)
-        return read.margin_available - read.margin_used - taken
+        return read.margin_available - taken
 
     def is_flat(self) -> bool:
         """Tell whether no position is left that the venue would let anybody trade, and no order rests."""

@@ -249,7 +249,7 @@ class Engine:
             ledger.settle_funding(event.balances)
         self.clock_offset_s = event.clock_offset_s
         total = event.margin_used + event.margin_available
-        desk.margin_utilization = event.margin_used / total if total > 0 else Decimal(0)
+        desk.margin_utilization = event.margin_used / total if total > 0 else Decimal(event.margin_used > 0)
         for product_id in desk.products:
             if (mark := desk.mark(product_id)) is not None:
                 ledger.mark(product_id, mark)

@@ -100,7 +100,10 @@ class SubmitWithheld(Event, frozen=True, kw_only=True, tag=True):
 
 # ── account, time, control ──────────────────────────────────────────────────────────────────────
 class AccountRead(Event, frozen=True, kw_only=True, tag=True):
-    """The venue's own figures: totals (available plus hold) by currency, positions in contracts, margin."""
+    """The venue's own figures: totals (available plus hold) by currency, positions in contracts, margin.
+
+    Margin available is what is left of the margin that there is, after what is used.
+    """
 
     balances: dict[str, Decimal]
     positions: dict[str, Decimal]

@@ -207,8 +207,10 @@ def test_a_market_order_closes_a_futures_position(venue: Venue) -> None:
     bip = venue.broker.product("BIP-20DEC30-CDE")
     price = venue.price(bip, Side.BUY, -50)
     entry = make_intent(bip.product_id, Side.BUY, "2", plain(price), time_in_force=TimeInForce.IOC)
+    before = venue.broker.account()
     assert isinstance(venue.broker.submit(approved(entry, "card-entry")), Accepted)
     held = venue.broker.account()
+    assert held.margin_used + held.margin_available <= before.margin_available  # what is used is available no more
     assert held.positions == {"BIP-20DEC30-CDE": Decimal(2)}
     assert held.margin_used > 0
     leave = make_intent(

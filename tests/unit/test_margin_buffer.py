@@ -45,7 +45,7 @@ def test_nothing_is_free_before_the_venue_has_told_a_margin() -> None:
 
 def test_what_rests_and_what_filled_since_the_reading_is_not_free() -> None:
     market = futures_market()
-    market.account(margin_used=Decimal(100), margin_available=Decimal(1700))
+    market.account(margin_used=Decimal(100), margin_available=Decimal(1600))
     assert market.desk.margin_free() == 1600
     order = market.open(one())
     assert market.desk.margin_free() == 1100
@@ -53,7 +53,7 @@ def test_what_rests_and_what_filled_since_the_reading_is_not_free() -> None:
     assert market.desk.margin_free() == 1100  # filled, and not booked yet
     market.book_fill(order, "1")
     assert market.desk.margin_free() == Decimal("1099.995")  # at the mark
-    market.account(margin_used=Decimal(125), margin_available=Decimal(1700), positions={BIP: Decimal(1)})
+    market.account(margin_used=Decimal(125), margin_available=Decimal(1575), positions={BIP: Decimal(1)})
     assert market.desk.margin_free() == 1575
 
 

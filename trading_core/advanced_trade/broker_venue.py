@@ -178,10 +178,12 @@ class ReadOnlyVenue:
         ).balance_summary
         if summary is None:  # an account without futures
             return account
+        used = money(summary.initial_margin, "FCMBalanceSummary.initial_margin")
         return msgspec.structs.replace(
             account,
-            margin_used=money(summary.initial_margin, "FCMBalanceSummary.initial_margin"),
-            margin_available=money(summary.available_margin, "FCMBalanceSummary.available_margin"),
+            margin_used=used,
+            # The venue calls all that backs the positions available; we call so what is left of it.
+            margin_available=money(summary.available_margin, "FCMBalanceSummary.available_margin") - used,
             margin_level=wire_account.level_of(summary, account.margin_window),
             funding=money(summary.funding_pnl, "FCMBalanceSummary.funding_pnl"),
         )
