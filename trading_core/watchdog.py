@@ -28,6 +28,7 @@ LOOK_EVERY_S = 1.0  # machine seconds; a beat is written as often
 TAKEOVERS_AT_ONCE = 8  # accounts whose ladders are climbed side by side
 TRY_AGAIN_S = 60  # after a ladder that ended without the venue flat
 UNREADABLE_LOOKS = 3  # looks in a row before a beat that cannot be read counts as damaged
+ALERT_AGAIN_LOOKS = 60  # halting is tried again at each look; people hear of it once a minute
 
 
 class Handled(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +52,8 @@ class Watchdog:
         self._alert = alert
         self._say = say
         self._unreadable: dict[str, int] = {}
+        self._halted: set[str] = set()  # for a beat that cannot be read, since it could be
+        self._trading: set[str] = set()  # accounts whose session had not ended at the last look
         self._running: set[str] = set()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(TAKEOVERS_AT_ONCE, thread_name_prefix="takeover")
@@ -63,7 +66,11 @@ class Watchdog:
         except OSError as e:
             self._alert(f"the accounts of {self._root} cannot be listed ({e}): no session is watched")
             return
-        for account in accounts:
+        found = {account.name: account for account in accounts}
+        for name in sorted(self._trading):
+            if name not in found or (found[name].beat is None and not found[name].beat_problem):
+                found[name] = Account(name=name, beat_problem=f"the heartbeat of account {name} is gone")
+        for account in found.values():
             self._look_at(account, now_ns)
 
     def run(self, is_over: threading.Event) -> None:
@@ -81,6 +88,11 @@ class Watchdog:
             self._note_unreadable(account)
             return
         self._unreadable.pop(account.name, None)
+        self._halted.discard(account.name)
+        if account.has_open_session:
+            self._trading.add(account.name)
+        else:
+            self._trading.discard(account.name)
         why = why_to_take_over(account, now_ns)
         if why and not self._is_handled(account, now_ns):
             with self._lock:
@@ -92,13 +104,17 @@ class Watchdog:
 
     def _note_unreadable(self, account: Account) -> None:
         """Halt an account whose session cannot be seen: one that trades unseen is worse than one that stops."""
-        looks = self._unreadable.get(account.name, 0) + 1
-        self._unreadable[account.name] = looks
-        if looks != UNREADABLE_LOOKS:
+        looks = self._unreadable[account.name] = self._unreadable.get(account.name, 0) + 1
+        if looks < UNREADABLE_LOOKS or account.name in self._halted:
             return  # it was just being replaced, or the account is halted already
         guard = account_guard(self._root, account.name)
         guard.tighten(TradingState.HALTED, reason=account.beat_problem[:300], actor=ACTOR)
-        self._alert(f"account {account.name} is HALTED: {account.beat_problem}; look at the venue by hand")
+        words = f"{account.beat_problem}; look at the venue by hand"
+        if not guard.unsaved_because:
+            self._halted.add(account.name)
+            self._alert(f"account {account.name} is HALTED: {words}")
+        elif (looks - UNREADABLE_LOOKS) % ALERT_AGAIN_LOOKS == 0:
+            self._alert(f"account {account.name} could NOT be halted ({guard.unsaved_because}): {words}")
 
     def _take_over(self, account: Account, why: str) -> None:
         try:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.control_rig import write_beat
 from trading_core.clock import NS, wall_now_ns
-from trading_core.control.accounts import account_guard
+from trading_core.control.accounts import STATE_FILE, account_guard
 from trading_core.control.takeover import takeovers
 from trading_core.heartbeat import beat_path
 from trading_core.trading_state import TradingState
@@ -111,6 +111,46 @@ def test_a_beat_that_stays_unreadable_halts_its_account(watched: Watched, damage
     assert watched.guard.state is HALTED
     assert len(watched.heard) == 1
     assert "look at the venue by hand" in watched.heard[0]
+
+
+def test_a_halt_that_cannot_be_written_is_said_and_tried_again(watched: Watched) -> None:
+    """Where a beat cannot be read, the state file beside it may be lost as well."""
+    beat_path(watched.root, NAME).write_bytes(b"{")
+    state_path = watched.root / "accounts" / NAME / STATE_FILE
+    state_path.unlink()
+    state_path.symlink_to(watched.root / "not-mounted" / STATE_FILE)
+    dog = Watchdog(watched.root, watched.heard.append, watched.said.append)
+    for _ in range(UNREADABLE_LOOKS):
+        dog.look()
+    assert "could NOT be halted" in watched.heard[-1]
+    (watched.root / "not-mounted").mkdir()
+    dog.look()
+    dog.close()
+    assert account_guard(watched.root, NAME).state is HALTED
+    assert f"{NAME} is HALTED" in watched.heard[-1]
+
+
+def test_a_beat_that_vanishes_while_its_session_trades_halts_the_account(watched: Watched) -> None:
+    watched.beat()
+    dog = Watchdog(watched.root, watched.heard.append, watched.said.append)
+    dog.look()
+    beat_path(watched.root, NAME).unlink()
+    for _ in range(UNREADABLE_LOOKS):
+        dog.look()
+    dog.close()
+    assert watched.guard.state is HALTED
+    assert "is gone" in watched.heard[-1]
+
+
+def test_a_beat_that_is_cleared_away_after_the_end_is_not_missed(watched: Watched) -> None:
+    watched.beat(has_ended=True, is_flat=True)
+    dog = Watchdog(watched.root, watched.heard.append, watched.said.append)
+    dog.look()
+    beat_path(watched.root, NAME).unlink()
+    for _ in range(UNREADABLE_LOOKS + 1):
+        dog.look()
+    dog.close()
+    assert (watched.guard.state, watched.heard) == (ACTIVE, [])
 
 
 def test_a_damaged_account_does_not_keep_another_from_being_taken_over(watched: Watched) -> None:
