@@ -25,8 +25,8 @@ SESSION_ENDS_WITHIN_S = 240.0  # as long as a supervisor waits for a session tha
 LOOK_EVERY_S = 0.5
 
 
-class AlreadyGo(GreenlightError):
-    """The run was decided GO: there is nothing to retry."""
+class AlreadyDecided(GreenlightError):
+    """The run has a verdict that stands: it is not begun again, nor retried if it is GO."""
 
 
 class Again(NamedTuple):
@@ -44,8 +44,16 @@ def latest_attempt(context: RunContext) -> str:
     return numbered[-1] if numbered else base
 
 
+def require_undecided(context: RunContext) -> None:
+    """Raise AlreadyDecided for a run that has a verdict: a new start under its id would overwrite it."""
+    if DECISION in ArtifactStore(context.run_dir).manifest().artifacts:
+        raise AlreadyDecided(
+            f"run {context.run_id} was decided: go on with greenlight retry {context.run_id}, or take another run id"
+        )
+
+
 def go_on(context: RunContext, forced: Stage | None) -> Again:
-    """Return how to go on with the run as it would be today; raises AlreadyGo for one that was decided GO.
+    """Return how to go on with the run as it would be today; raises AlreadyDecided for one that was decided GO.
 
     A live stage that was cut off is resumed under its run id. One that ended, that is to be done over, or whose subject
     or artifacts have changed, is a further attempt: what was traded stays what it was.
@@ -53,7 +61,7 @@ def go_on(context: RunContext, forced: Stage | None) -> Again:
     store = ArtifactStore(context.run_dir)
     entries = store.manifest().artifacts
     if DECISION in entries and record_from_bytes(store.read(DECISION)).verdict is Verdict.GO:
-        raise AlreadyGo(f"run {context.run_id} is GO: there is nothing to retry; start a new run")
+        raise AlreadyDecided(f"run {context.run_id} is GO: there is nothing to retry; start a new run")
     if RUN not in entries or not has_begun(context):
         return Again(context.run_id)
     await_session(context)

@@ -13,7 +13,7 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import ValidationError
 
 from flows.account_slot import AccountBusy, account_slot
-from flows.again import AlreadyGo, go_on, kept_stages, latest_attempt
+from flows.again import AlreadyDecided, go_on, kept_stages, latest_attempt, require_undecided
 from flows.alert_sinks import alerts_followed
 from flows.answers import answered
 from flows.console import make_console, stage_ended, stage_started
@@ -74,7 +74,7 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
             return answered(Failed(name=HOLD, message=why))
         with account_slot(context, request.account_wait_s):
             stages = trade(context, held)
-    except (AccountBusy, AlreadyGo) as e:
+    except (AccountBusy, AlreadyDecided) as e:
         return answered(Cancelled(name=REFUSED, message=str(e)))
     if all(stage.status is StageStatus.PASSED for stage in stages):
         stages.append(analysed(context, stages[-1].ended_ns, held))
@@ -97,9 +97,10 @@ def run_from_command_line(**asked: object) -> State[Any]:
 
 
 def begin(request: RolloutRequest) -> tuple[RunContext, dict[Stage, StageResult]]:
-    """Return the run's context and what it need not execute again; raises AlreadyGo for a GO that is to be retried."""
+    """Return the run's context and what it need not execute again; raises AlreadyDecided if its verdict stands."""
     described, held = _described(request), dict[Stage, StageResult]()
     if request.again is Again.NO and (flow_run.run_count or 0) <= 1:
+        require_undecided(plan_run(**described)[0])
         context = prepare_run(**described)
     else:
         forced = None if request.again in (Again.NO, Again.FAILED) else Stage(request.again)

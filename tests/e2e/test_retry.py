@@ -91,6 +91,9 @@ def test_a_simulated_run_that_traded_is_a_further_attempt_with_an_id_of_its_own(
     assert "its simulated exchange ended with it" in one_line(done.out)
     again, before = home.decision(f"{RUN}-a2"), home.decision(RUN)
     assert (again.verdict, again.attempt_id) == (Verdict.NO_GO, before.attempt_id)  # the same evidence counts once
+    anew = home.run("run", plan, "--venue", "simulated", "--run-id", RUN)
+    assert (anew.code, "was decided" in one_line(anew.err)) == (2, True), anew
+    assert home.decision(RUN) == before
 
 
 @pytest.mark.soak
