@@ -16,6 +16,7 @@ from trading_core.emergency import flatten
 from trading_core.errors import ConfigurationError
 from trading_core.events import (
     AccountRead,
+    AnyEvent,
     OrderNotFound,
     OrderSubmitted,
     SessionReconciled,
@@ -264,6 +265,30 @@ def test_a_replay_drops_commands_and_says_what_the_crash_kept_from_the_store(
     assert past.problem == ""
     assert past.unstored[0] == rows[last].event
     assert len(at_venue(world)) == 4
+
+
+class Noted:
+    """A tenure that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.seqs: list[int] = []
+
+    def look(self) -> None:
+        """There is nothing to look at."""
+
+    def note(self, seq: int, record: AnyEvent) -> None:
+        """Keep it."""
+        assert record.ts_ns > 0
+        self.seqs.append(seq)
+
+
+def test_the_tenure_of_a_rung_hears_of_what_was_recorded_before_the_crash(make_world: Callable[..., World]) -> None:
+    """A CRITICAL that nobody answered, and a guardrail whose demotion was not written yet, must still count."""
+    world = make_world(Kill("sent", 4))
+    run_and_die(world)
+    given, noted = given_of(world), Noted()
+    stage.run(stage.MicroTestInput(**{name: getattr(given, name) for name in given.__slots__} | {"tenure": noted}))
+    assert noted.seqs == [row.seq for row in world.log.stored() if row.kind == "record"]
 
 
 def _ignore(_: StoredEvent) -> None:

@@ -80,12 +80,19 @@ def _session(given: MicroTestInput) -> tuple[Session, int]:
     first = next(rows, None)
     opening = _opening(given) if first is None else require_same(first, given)
     engine = make_engine(context, opening, given.strategy)
-    past = None if first is None else replay(engine, chain([first], rows), given.log.restore)
+    past = None if first is None else replay(engine, chain([first], rows), lambda row: _restore(given, row))
     session = Session(
         clock=given.clock, feed=given.feed, broker=given.broker, log=given.log, engine=engine, guard=given.guard,
         opening=opening, past=past, lifeline=given.lifeline, tenure=given.tenure,
     )
     return session, opening.ts_ns
+
+
+def _restore(given: MicroTestInput, row: StoredEvent) -> None:
+    """Take an event of before the crash: the artifacts go on with it, and what cost the rung its tenure still does."""
+    given.log.restore(row)
+    if row.kind == "record":
+        given.tenure.note(row.seq, row.event)
 
 
 def make_engine(context: RunContext, opening: SessionStarted, strategy: Strategy) -> Engine:
