@@ -22,7 +22,13 @@ from trading_core.gate.people import GoldenRun, figures, make_approval, make_wai
 from trading_core.gate.publish import GateFiles
 from trading_core.gate.record import record_from_bytes
 from trading_core.gate.signing import signing_key
-from trading_core.gate.start_approval import START_REQUEST, StartRequest, answer_start
+from trading_core.gate.start_approval import (
+    START_REQUEST,
+    StartRequest,
+    answer_start,
+    requester_of,
+    without_own_yes,
+)
 from trading_core.money import decimal_of
 from trading_core.plan import Plan
 from trading_core.run import RunContext, VenueName
@@ -74,6 +80,8 @@ def approve(
         record, approver=approver, is_approved=not reject, typed=subject, reason=reason,
         hours=plan.approvals.expires_h, now_ns=now_ns,
     )
+    if not without_own_yes((answer,), requester_of(_context(store).run_dir)):
+        raise ConfigurationError(f"{approver} asked for run {record.run_id} and may not approve it: ask another person")
     GateFiles(_context(store).event_store_root).people.file_approval(answer)
     make_console().print(
         f"{answer.decision} by {approver} filed until {iso(answer.expires_ns)}: "

@@ -33,6 +33,7 @@ from trading_core.gate.people import (
 )
 from trading_core.gate.publish import GateFiles
 from trading_core.gate.signing import load_public_key, load_signing_key
+from trading_core.gate.start_approval import START_REQUEST, start_request
 from trading_core.gate.verify import verify_run
 from trading_core.plan import Level
 from trading_core.plan_files import find_plan
@@ -131,6 +132,16 @@ def test_an_approval_that_is_not_for_this_now_holds_the_run(
     record = decide(live, end_of(live) + after_ns)
     assert (record.verdict, record.disposition) == (Verdict.NO_GO, Disposition.HOLD), record.headline
     assert words in record.headline
+
+
+def test_the_yes_of_who_asked_for_the_run_does_not_count(live: Left) -> None:
+    asked = start_request(live[0], "Rita", GateFiles(live[0].event_store_root))
+    (live[0].run_dir / START_REQUEST).write_text(asked.model_dump_json(), "utf-8")
+    held = decide(live)
+    people(live).file_approval(answer(held, end_of(live), approver=" rita"))
+    assert decide(live, end_of(live) + NS).headline == "NO-GO (HOLD): 0 of 1 approvals"
+    people(live).file_approval(answer(held, end_of(live)))
+    assert decide(live, end_of(live) + NS).verdict is Verdict.GO
 
 
 def test_a_live_go_is_not_decided_again_and_nor_is_a_run_that_another_one_followed(live: Left) -> None:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ValidationError
+
 from trading_core.canonical import digest_of
-from trading_core.errors import ConfigurationError
+from trading_core.errors import ConfigurationError, IntegrityError
 from trading_core.gate.decide import HOUR_NS
 from trading_core.gate.overlays import Approval, approval_problem
 from trading_core.gate.publish import GateFiles
@@ -53,12 +58,25 @@ def start_request(context: RunContext, requester: str, files: GateFiles) -> Star
 def start_problem(asked: StartRequest, files: GateFiles, now_ns: int) -> str:
     """Return why the run may not start; empty if enough persons, none of them the requester, approved just this."""
     given = files.people.approvals(asked.gate, now_ns)
-    # A no of the requester counts, a yes does not.
-    counted = [a for a in given if a.decision == "reject" or _person(a.approver) != _person(asked.requester)]
     return approval_problem(
-        counted, needed=asked.needed, gate=asked.gate, subject_digest=asked.subject_digest,
-        evidence_digest=asked.evidence_digest, now_ns=now_ns,
+        without_own_yes(given, asked.requester), needed=asked.needed, gate=asked.gate,
+        subject_digest=asked.subject_digest, evidence_digest=asked.evidence_digest, now_ns=now_ns,
     )
+
+
+def without_own_yes(given: Iterable[Approval], requester: str) -> tuple[Approval, ...]:
+    """Return the answers that count: a no of the requester does, a yes does not."""
+    return tuple(a for a in given if a.decision == "reject" or _person(a.approver) != _person(requester))
+
+
+def requester_of(run_dir: Path) -> str:
+    """Return who asked for the run; empty if it needed no approval. Raises IntegrityError for a damaged file."""
+    try:
+        return StartRequest.model_validate_json((run_dir / START_REQUEST).read_bytes()).requester
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValidationError) as e:
+        raise IntegrityError(f"{run_dir / START_REQUEST} cannot be read: {e}") from e
 
 
 def answer_start(

@@ -22,6 +22,7 @@ from trading_core.gate.fold import GuardrailStatus, StageSummary
 from trading_core.gate.outcomes import Disposition, Verdict
 from trading_core.gate.publish import GateFiles, evidence_of, publish
 from trading_core.gate.result import Baseline
+from trading_core.gate.start_approval import requester_of, without_own_yes
 from trading_core.gate.subject import Subject
 from trading_core.mirroring import mirrored
 from trading_core.plan import Level, Plan, PlanModel, Stage
@@ -112,7 +113,7 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
         baselines=_baselines(context, plan, subject, files),
         waivers=files.people.waivers(gate, now_ns),
         used_waivers=files.decisions.used_waivers(except_of=attempt_id),
-        approvals=files.people.approvals(gate, now_ns),
+        approvals=without_own_yes(files.people.approvals(gate, now_ns), requester_of(context.run_dir)),
         alert_problem=_alert_problem(context, subject, now_ns),
         is_chain_verified=not broken,
         chain_detail="; ".join(broken),
