@@ -195,7 +195,10 @@ async def _lower(request: Request, state: TradingState) -> Response:
 
 
 async def _once(request: Request, asked: Asked, act: Act, *, is_key_needed: bool) -> Response:
-    """Do it, unless its key was answered before; write it down. A trail that cannot be written stops only loosening."""
+    """Do it, unless its key was answered before; write it down. A trail that cannot be written stops nothing.
+
+    Who loosened stands in the account's own state file, and without that line nothing is loosened.
+    """
     room, body = room_of(request), await request.body()
     key = idempotency_key(request, is_needed=is_key_needed)
     if (first := room.audit.first_answer(key, request.url.path, body)) is not None:
