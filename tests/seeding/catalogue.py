@@ -121,8 +121,8 @@ BY_HAND: tuple[Fault, ...] = (
     swap("emergency", "it gives up and says so", "is_late = round_no >= limits.rounds_max or",
          "is_late = round_no > 10 * limits.rounds_max or", *LADDER),
     # ── session ──
-    swap("session", "an intent is on disk before the order leaves", "is_durable = isinstance(record, ev.OrderSubmitted",
-         "is_durable = isinstance(record, ev.SnapshotTaken", *SESSION),
+    swap("session", "an intent is on disk before the order leaves", "isinstance(record, ev.OrderSubmitted | ev.",
+         "isinstance(record, ev.", *SESSION),
     swap("session", "the state is read again before sending", "        state = self._guard.state  # read again",
          "        state = self.engine.desk.state  # read again", *SESSION),
     swap("session", "a halt withholds every order", "if state is TradingState.HALTED or (", "if (", *SESSION),
