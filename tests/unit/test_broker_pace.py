@@ -20,7 +20,7 @@ from trading_core.advanced_trade.broker_pace import (
     PacedTransport,
 )
 from trading_core.advanced_trade.broker_retry import RETRY_AFTER_MAX_S, RetryingTransport
-from trading_core.advanced_trade.broker_transport import API, CREATE_ORDER, Body, Query, Urgency
+from trading_core.advanced_trade.broker_transport import API, CREATE_ORDER, Body, Query, TokenRefused, Urgency
 from trading_core.clock import NS, VirtualClock
 from trading_core.errors import RateLimited
 
@@ -206,3 +206,13 @@ def test_a_request_is_never_sent_more_often_than_the_plan_allows(retries_max: in
     with pytest.raises(RateLimited):
         transport.request("GET", ACCOUNTS)
     assert (len(venue.seen), transport.repeats) == (retries_max + 1, retries_max)
+
+
+@pytest.mark.parametrize(("retries_max", "sent"), [(0, 2), (1, 2), (2, 3)])
+def test_a_refused_token_after_the_last_retry_is_not_one_more(retries_max: int, sent: int) -> None:
+    """Alone a 401 is repeated once whatever the plan says, for it was not processed: the first of them here."""
+    venue = Counting(*(RateLimited("429") for _ in range(retries_max)), TokenRefused("401"), TokenRefused("401"))
+    transport = RetryingTransport(venue, Random(1), lambda seconds: None, retries_max=retries_max)
+    with pytest.raises(TokenRefused):
+        transport.request("GET", ACCOUNTS)
+    assert len(venue.seen) == sent

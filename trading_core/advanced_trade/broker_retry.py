@@ -24,8 +24,8 @@ RETRY_AFTER_MAX_S = 2.0  # a longer wait is not for a trading loop: the caller i
 class RetryingTransport:
     """A transport that repeats what changes nothing, with jittered backoff; a create is never repeated.
 
-    A 401 is repeated once with a fresh token, whatever the request: what was refused was not processed. That repeat is
-    one of the retries, so that a request is never sent more often than the plan allows.
+    A 401 is repeated once with a fresh token, whatever the request: what was refused was not processed. After other
+    retries that repeat is one of them, so that a request is never sent more often than the plan allows.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class RetryingTransport:
             try:
                 return self._transport.request(method, path, params, body, urgency)
             except TokenRefused:
-                if not may_sign_again:
+                if not may_sign_again or (left == 0 and attempt > 0):
                     raise
                 may_sign_again = False
             except (VenueUnavailable, RateLimited) as e:
