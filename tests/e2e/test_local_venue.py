@@ -13,6 +13,7 @@ from tests.e2e.command import (
     children,
     finish,
     is_running,
+    left_behind,
     one_line,
     short_phase2,
     wait_for,
@@ -95,3 +96,14 @@ def test_an_interrupted_run_ends_reduce_only_and_flat_with_its_artifacts_saved(h
     assert [name for name in FIVE_ARTIFACTS if name not in store.manifest().artifacts] == []
     assert store.verify() == []
     assert not is_running(exchange)
+
+
+def test_a_run_that_is_interrupted_before_it_trades_says_so_in_one_sentence(home: Home) -> None:
+    run = start(home)
+    assert wait_for(lambda: run.poll() is not None or bool(children(run.pid, "trading_core.advanced_trade.server")))
+    run.send_signal(signal.SIGINT)
+    done = finish(run)
+    assert (done.code, stored(home, OrderAccepted)) == (130, []), done
+    (sentence,) = done.err.splitlines()
+    assert sentence.startswith(f"greenlight: run {RUN} was interrupted, so there is no verdict. No order was stored")
+    assert wait_for(lambda: not left_behind(home), 20)
