@@ -40,6 +40,7 @@ from trading_core.plan_files import find_plan
 from trading_core.run import RunContext, VenueName
 from trading_core.stages import go_no_go
 from trading_core.stages.result import StageResult
+from trading_core.storage.event_store import EventStore
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 HOUR_NS = 3600 * NS
@@ -104,6 +105,30 @@ def test_a_live_run_without_approval_is_on_hold(live: Left) -> None:
     record = decide(live)
     assert (record.verdict, record.disposition) == (Verdict.NO_GO, Disposition.HOLD), record.headline
     assert record.headline == "NO-GO (HOLD): 0 of 1 approvals"
+
+
+def add_run(context: RunContext, run_id: str, subject_digest: str, *, is_sent: bool) -> None:
+    """Put an interrupted run into the event store: it began, and perhaps sent an order, and nobody decided it."""
+    sent = next(e for _, e in good_events() if isinstance(e, ev.OrderSubmitted))
+    started = ev.SessionStarted(
+        ts_ns=sent.ts_ns, plan_digest="p", subject_digest=subject_digest, exchange_ns=0, products=()
+    )
+    with EventStore.open(context.store, run_id, run_id, is_durable=False) as store:
+        store.append(started, "input")
+        if is_sent:
+            store.append(sent, "record")
+
+
+@pytest.mark.parametrize(
+    ("subject", "is_sent", "is_held"), [("", True, True), ("", False, False), ("cd" * 32, True, False)]
+)
+def test_a_live_attempt_that_traded_and_was_never_decided_stands_in_the_way(
+    live: Left, subject: str, is_sent: bool, is_held: bool
+) -> None:
+    add_run(live[0], "killed", subject or live[0].subject_digest, is_sent=is_sent)
+    record = decide(live)
+    assert (record.disposition is Disposition.REPAIR) is is_held, record.headline
+    assert ("run killed of this subject traded and was never decided" in record.headline) is is_held
 
 
 def test_an_approval_that_was_filed_since_turns_the_hold_into_a_go(live: Left) -> None:

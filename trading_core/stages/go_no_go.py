@@ -30,6 +30,7 @@ from trading_core.run import RunContext
 from trading_core.run_files import OBSERVATIONS, PLAN, SUBJECT, stage_result
 from trading_core.stages.files import keep, write_document
 from trading_core.stages.result import Check, CheckStatus, StageResult, StageStatus
+from trading_core.stages.undecided import undecided
 from trading_core.storage.artifact_store import ArtifactStore, Manifest
 from trading_core.storage.event_reader import EventReader
 from trading_core.tenure import demote
@@ -90,8 +91,8 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
     found = Observations(observations=observations)
     write_document(context, OBSERVATIONS, found, start_ns=stages[0].started_ns, end_ns=now_ns)
     chain = read_chain(context, stages)
-    broken = _broken(store, chain)
     micro_test = next((s for s in stages if s.stage is Stage.LIVE_MICRO_TEST), None)
+    broken = _broken(store, chain) + ([] if micro_test is None else _undecided(context, files))
     # A repeated simulation is the same attempt, not a further one: it shows nothing new.
     attempt_id = context.order_prefix
     plan, subject = _documents(store)
@@ -148,6 +149,14 @@ def _documents(store: ArtifactStore) -> tuple[Plan, Subject]:
 
 def _broken(store: ArtifactStore, chain: Chain) -> list[str]:
     return [problem.detail for problem in store.verify()] + ([] if chain.is_verified else [chain.detail])
+
+
+def _undecided(context: RunContext, files: GateFiles) -> list[str]:
+    decided = {logged.record.run_id for logged in files.decisions.decisions()}
+    try:
+        return undecided(context, decided)
+    except StorageError as e:
+        return [f"earlier attempts cannot be read: {e}"]
 
 
 def _alert_problem(context: RunContext, subject: Subject, now_ns: int) -> str:
