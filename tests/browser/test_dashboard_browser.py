@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.contrast import contrast_ratios
 from tests.browser.rooms import DESKTOP, PHONE, chromium, open_dashboard, served
 from tests.chaos.local_session import at_venue, local_run, short_plan
 from tests.dashboard_runs import EVIL, WatchedRun, stage3_with
@@ -97,7 +98,7 @@ def test_the_page_fits_and_its_text_stands_out(
     page = open_dashboard(browser, url, token, viewport=viewport, color_scheme=scheme)
     page.get_by_text("CRITICAL").first.wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
-    ratios = page.evaluate(_CONTRAST)
+    ratios = contrast_ratios(page, "body *:not(svg *):not(noscript):not(.done):not(.done *)")
     assert len(ratios) > 40
     assert min(ratios) >= CONTRAST_MIN
     tall = "[...document.querySelectorAll('header button')].map(b => b.getBoundingClientRect().height)"
@@ -182,24 +183,3 @@ def test_a_report_is_opened_from_the_history_and_can_run_nothing(browser: Browse
             assert page.request.get(f"{url}/reports/{path}").status == 404
         page.context.close()
     run.close()
-
-
-# The contrast of each leaf of text against the first opaque background behind it.
-_CONTRAST = """() => {
-  const parse = c => (c.match(/[\\d.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = e => {
-    for (let at = e; at; at = at.parentElement) {
-      const c = parse(getComputedStyle(at).backgroundColor);
-      if (c.length === 3 || c[3] === 1) return c;
-    }
-    return [255, 255, 255];
-  };
-  return [...document.querySelectorAll('body *:not(svg *):not(noscript)')]
-    .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) && e.offsetParent)
-    .filter(e => !e.closest('.done'))
-    .map(e => [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((a, b) => b - a))
-    .map(([high, low]) => (high + 0.05) / (low + 0.05));
-}"""

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from checks.report import build_report
+from tests.browser.contrast import contrast_ratios
 from tests.report_artifacts import Day
 from tests.report_runs import make_plan, write_go_run, write_preflight_failure
 
@@ -102,7 +103,7 @@ def test_text_stands_out_in_light_and_dark(
     browser: Browser, reports: dict[str, Path], name: str, scheme: str
 ) -> None:
     page, _, _ = opened(browser, reports[name], color_scheme=scheme)
-    ratios = page.evaluate(_CONTRAST)
+    ratios = contrast_ratios(page, "main *:not(svg *)")
     assert len(ratios) > 40
     assert min(ratios) >= 4.5  # WCAG 2 AA for text
 
@@ -122,23 +123,3 @@ def test_paper_gets_light_colours_and_every_section(browser: Browser, reports: d
     pdf = tmp_path / "report.pdf"
     page.pdf(path=pdf, prefer_css_page_size=True)
     assert pdf.read_bytes().startswith(b"%PDF-")
-
-
-# The contrast of each leaf of text against the first opaque background behind it.
-_CONTRAST = """() => {
-  const parse = c => (c.match(/[\\d.]+/g) || []).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
-    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = e => {
-    for (let at = e; at; at = at.parentElement) {
-      const c = parse(getComputedStyle(at).backgroundColor);
-      if (c.length === 3 || c[3] === 1) return c;
-    }
-    return [255, 255, 255];
-  };
-  return [...document.querySelectorAll('main *:not(svg *)')]
-    .filter(e => [...e.childNodes].some(n => n.nodeType === 3 && n.textContent.trim()) && e.offsetParent)
-    .map(e => [light(parse(getComputedStyle(e).color)), light(behind(e))].sort((a, b) => b - a))
-    .map(([high, low]) => (high + 0.05) / (low + 0.05));
-}"""
