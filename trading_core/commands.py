@@ -70,10 +70,10 @@ class SaveArtifacts:
     """Save what there is so far."""
 
 
-Command: TypeAlias = (
-    SubmitOrder | CancelOrder | AskOrder | FetchFills | ReadAccount | ReadFeeTier | ReadFunding | TightenState
-    | SaveArtifacts
+VenueCommand: TypeAlias = (
+    SubmitOrder | CancelOrder | AskOrder | FetchFills | ReadAccount | ReadFeeTier | ReadFunding
 )
+Command: TypeAlias = VenueCommand | TightenState | SaveArtifacts
 
 
 @dataclass(slots=True)

@@ -5,40 +5,26 @@ from __future__ import annotations
 from collections import deque
 from decimal import Decimal
 from types import TracebackType
-from typing import Literal, Protocol, assert_never
+from typing import Literal, Protocol
 
 import msgspec
 
 from trading_core import events as ev
 from trading_core.clock import NS, Clock
-from trading_core.commands import (
-    AskOrder,
-    CancelOrder,
-    Command,
-    FetchFills,
-    ReadAccount,
-    ReadFeeTier,
-    ReadFunding,
-    SaveArtifacts,
-    SubmitOrder,
-    TightenState,
-)
+from trading_core.commands import Command, ReadAccount, ReadFeeTier, SaveArtifacts, TightenState
+from trading_core.courier import Courier
 from trading_core.emergency import FlatReport, LadderLimits, flatten
 from trading_core.engine import Engine
-from trading_core.errors import OutcomeUnknown, VenueError, VenueUnavailable
+from trading_core.errors import VenueUnavailable
 from trading_core.lifeline import Lifeline, NoTenure, Tenure
-from trading_core.orders import Purpose
-from trading_core.ports import Accepted, Broker, CancelAnswer, Feed, Rejected
-from trading_core.repeats import repeats_of
+from trading_core.ports import Broker, Feed
 from trading_core.resume import Past, Recovery
-from trading_core.risk import ApprovedOrder
 from trading_core.storage.event_reader import StoredEvent
 from trading_core.trading_state import TradingGuard, TradingState
 
 TICK_NS = NS  # timers of the engine have a resolution of one second of venue time
 BOOKS_WITHIN_S = 30  # real seconds × speed in which every book must have arrived
 WIND_DOWN_WITHIN_S = 120  # venue seconds for the engine to end flat before the emergency ladder takes over
-ENTRY_STATES = frozenset({TradingState.ACTIVE})
 
 
 class EventLog(Protocol):
@@ -93,8 +79,8 @@ class Session:
         self._broker = broker
         self._log = log
         self._guard = guard
+        self._courier = Courier(broker, clock, guard)
         self._queue: deque[ev.AnyEvent] = deque()
-        self._fills_seen: set[str] = set()  # the endpoint lists all fills of an order, each time
         self._next_tick_ns = 0
         self._state_seen: TradingState | None = None
         self._is_over = False
@@ -126,7 +112,7 @@ class Session:
 
     def _resume(self, past: Past) -> None:
         """Bring books and venue together after a crash. What held before it holds again, or something tighter."""
-        self._fills_seen |= past.fills_seen
+        self._courier.fills_seen |= past.fills_seen
         for record in past.unstored:
             self._store(record)
         if past.state is not None:
@@ -135,7 +121,7 @@ class Session:
             self._guard.tighten(trip.state, reason=f"guardrail {trip.name} had tripped", actor="session")
         Recovery(
             engine=self.engine, broker=self._broker, clock=self._clock, take=self._take, step=self.step,
-            do=self._execute, book_fills=self._book_fills,
+            do=self._execute, book_fills=lambda order_id: self._queue.extend(self._courier.new_fills(order_id)),
         ).run(past)
         self._observe_state()
         self._execute(ReadFeeTier())
@@ -253,137 +239,14 @@ class Session:
 
     def _execute(self, command: Command) -> None:
         self.lifeline.moves += 1
-        repeats = self._broker.repeats()
-        try:
-            match command:
-                case SubmitOrder(order=order):
-                    self._submit(order)
-                case CancelOrder():
-                    self._cancel(command)
-                case AskOrder():
-                    self._ask(command)
-                case FetchFills(order_id=order_id):
-                    self._book_fills(order_id)
-                case ReadAccount():
-                    self._queue.append(self._read_account())
-                case ReadFeeTier():
-                    self._queue.append(self._broker.fee_tier())
-                case ReadFunding(product_id=product_id):
-                    self._read_funding(product_id)
-                case TightenState(state=state, reason=reason):
-                    self._guard.tighten(state, reason=reason, actor="engine")
-                    self._observe_state()
-                case SaveArtifacts():
-                    self._log.save()
-                case _:
-                    assert_never(command)
-        except VenueError as e:
-            self._queue.append(
-                ev.VenueFailed(ts_ns=self._clock.now_ns(), kind=type(e).__name__, detail=f"{command}: {e}"[:500])
-            )
-        if times := self._broker.repeats() - repeats:
-            self._queue.extend(repeats_of(command, times, self._clock.now_ns()))
-
-    def _submit(self, order: ApprovedOrder) -> None:
-        state = self._guard.state  # read again right before sending: it may have been tightened since
-        exits = (Purpose.EXIT, Purpose.PROBE_EXIT_WHILE_REDUCING)
-        is_exit = order.intent.reduce_only or order.intent.purpose in exits
-        if state is TradingState.HALTED or (state not in ENTRY_STATES and not is_exit):
-            self._queue.append(
-                ev.SubmitWithheld(
-                    ts_ns=self._clock.now_ns(), client_order_id=order.client_order_id, reason=f"STATE_{state}"
-                )
-            )
-            return
-        started_ns = self._clock.stopwatch_ns()
-        try:
-            answer = self._broker.submit(order)
-        except OutcomeUnknown as e:
-            event: ev.AnyEvent = ev.OrderLost(
-                ts_ns=self._clock.now_ns(), client_order_id=order.client_order_id, cause=str(e)
-            )
-        except VenueError as e:
-            # Refused before it was processed: not an order, and never an expected refusal.
-            event = ev.OrderRejected(
-                ts_ns=self._clock.now_ns(), client_order_id=order.client_order_id, reason=type(e).__name__,
-                is_expected=False, message=str(e)[:300], latency_ms=self._latency_ms(started_ns),
-            )
-            self._queue.append(ev.VenueFailed(ts_ns=event.ts_ns, kind=type(e).__name__, detail=str(e)[:500]))
-        else:
-            event = self._answered(order, answer, started_ns)
-        self._queue.append(event)
-
-    def _answered(self, order: ApprovedOrder, answer: Accepted | Rejected, started_ns: int) -> ev.AnyEvent:
-        now_ns, latency_ms = self._clock.now_ns(), self._latency_ms(started_ns)
-        match answer:
-            case Accepted(order_id=order_id, attached_order_id=attached):
-                return ev.OrderAccepted(
-                    ts_ns=now_ns, client_order_id=order.client_order_id, order_id=order_id, latency_ms=latency_ms,
-                    attached_order_id=attached,
-                )
-            case Rejected(reason=reason, is_expected=is_expected, message=message):
-                return ev.OrderRejected(
-                    ts_ns=now_ns, client_order_id=order.client_order_id, reason=reason, is_expected=is_expected,
-                    message=message, latency_ms=latency_ms,
-                )
-
-    def _book_fills(self, order_id: str) -> None:
-        for fill in self._broker.fills(order_id):
-            if fill.entry_id not in self._fills_seen:
-                self._fills_seen.add(fill.entry_id)
-                self._queue.append(ev.FillBooked(ts_ns=self._clock.now_ns(), fill=fill))
-
-    def _latency_ms(self, started_ns: int) -> Decimal:
-        return Decimal((self._clock.stopwatch_ns() - started_ns) // 1000) / 1000
-
-    def _cancel(self, command: CancelOrder) -> None:
-        try:
-            answers = self._broker.cancel([command.order_id])
-        except VenueError as e:
-            # As good as refused: the order is asked about, and the cancel may be asked for again.
-            self._cancel_answered(command, CancelAnswer(command.order_id, is_accepted=False, reason=type(e).__name__))
-            raise
-        for answer in answers:
-            self._cancel_answered(command, answer)
-
-    def _cancel_answered(self, command: CancelOrder, answer: CancelAnswer) -> None:
-        self._queue.append(
-            ev.CancelAnswered(
-                ts_ns=self._clock.now_ns(), client_order_id=command.client_order_id,
-                is_accepted=answer.is_accepted, reason=answer.reason,
-            )
-        )
-
-    def _ask(self, command: AskOrder) -> None:
-        if command.order_id:
-            found = self._broker.order(command.order_id)
-        else:
-            maybe = self._broker.find_order(command.client_order_id)
-            if maybe is None:
-                self._queue.append(
-                    ev.OrderNotFound(ts_ns=self._clock.now_ns(), client_order_id=command.client_order_id)
-                )
-                return
-            found = maybe
-        self._queue.append(ev.OrderReported(ts_ns=self._clock.now_ns(), order=found))
-
-    def _read_funding(self, product_id: str) -> None:
-        product = self._broker.product(product_id)
-        if product.funding_ns is not None and product.funding_rate is not None:
-            self._queue.append(
-                ev.FundingRead(
-                    ts_ns=self._clock.now_ns(), product_id=product_id, funding_ns=product.funding_ns,
-                    rate=product.funding_rate,
-                )
-            )
-
-    def _read_account(self) -> ev.AccountRead:
-        before_ns = self._clock.now_ns()
-        server_ns = self._broker.server_time_ns()
-        middle_ns = (before_ns + self._clock.now_ns()) // 2
-        account = self._broker.account()
-        offset_s = Decimal((server_ns - middle_ns) // 1_000_000) / 1000
-        return msgspec.structs.replace(account, ts_ns=self._clock.now_ns(), clock_offset_s=offset_s)
+        match command:
+            case TightenState(state=state, reason=reason):
+                self._guard.tighten(state, reason=reason, actor="engine")
+                self._observe_state()
+            case SaveArtifacts():
+                self._log.save()
+            case _:
+                self._queue.extend(self._courier.carry(command))
 
 
 def without_books(report: FlatReport) -> FlatReport:

@@ -1,4 +1,4 @@
-"""The faults that are written by hand: ledger, trading state, order manager, emergency ladder, session."""
+"""The faults that are written by hand: ledger, trading state, order manager, emergency ladder, session, courier."""
 
 from __future__ import annotations
 
@@ -123,10 +123,6 @@ BY_HAND: tuple[Fault, ...] = (
     # ── session ──
     swap("session", "an intent is on disk before the order leaves", "isinstance(record, ev.OrderSubmitted | ev.",
          "isinstance(record, ev.", *SESSION),
-    swap("session", "the state is read again before sending", "        state = self._guard.state  # read again",
-         "        state = self.engine.desk.state  # read again", *SESSION),
-    swap("session", "a halt withholds every order", "if state is TradingState.HALTED or (", "if (", *SESSION),
-    swap("session", "reduce-only withholds entries", "(state not in ENTRY_STATES and not is_exit)", "False", *SESSION),
     swap("session", "leaving makes it safe", "        try:\n            self._make_safe()\n        finally:",
          "        try:\n            pass\n        finally:", *SESSION),
     swap("session", "leaving tightens the state",
@@ -135,14 +131,19 @@ BY_HAND: tuple[Fault, ...] = (
     swap("session", "coins of an account without books are not sold",
          "ours = desk.products if desk.ledger is not None else {}",
          "ours = desk.products", *SESSION),
-    swap("session", "a fill is queued once", "if fill.entry_id not in self._fills_seen:", "if True:", *SESSION),
-    swap("session", "a lost order is not a rejected one",
-         "        except OutcomeUnknown as e:\n            event: ev.AnyEvent = ev.OrderLost(",
-         "        except StopIteration as e:\n            event: ev.AnyEvent = ev.OrderLost(", *SESSION),
-    swap("session", "a refused request is an unexpected rejection",
-         "is_expected=False, message=str(e)[:300]", "is_expected=True, message=str(e)[:300]", *SESSION),
     swap("session", "an input is stored before the engine sees it",
          '            self._log.append(event, kind="input")\n        decisions', "            pass\n        decisions",
          *SESSION),
     swap("session", "a missing book ends it", 'raise VenueUnavailable(f"no book of', 'print(f"no book of', *SESSION),
+    # ── courier ──
+    swap("courier", "the state is read again before sending", "        state = self._guard.state  # read again",
+         "        state = TradingState.ACTIVE  # read again", *SESSION),
+    swap("courier", "a halt withholds every order", "if state is TradingState.HALTED or (", "if (", *SESSION),
+    swap("courier", "reduce-only withholds entries", "(state not in ENTRY_STATES and not is_exit)", "False", *SESSION),
+    swap("courier", "a fill is booked once", "if fill.entry_id not in self.fills_seen:", "if True:", *SESSION),
+    swap("courier", "a lost order is not a rejected one",
+         "        except OutcomeUnknown as e:\n            return [ev.OrderLost(",
+         "        except StopIteration as e:\n            return [ev.OrderLost(", *SESSION),
+    swap("courier", "a refused request is an unexpected rejection",
+         "is_expected=False, message=str(e)[:300]", "is_expected=True, message=str(e)[:300]", *SESSION),
 )
