@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -167,8 +168,10 @@ def make_intent(**changes: object) -> OrderIntent:
     return msgspec.structs.replace(intent, **changes)
 
 
-EXIT = {"side": Side.SELL, "reduce_only": True, "post_only": False, "time_in_force": TimeInForce.IOC,
-        "cancel_after_s": None}
+EXIT: dict[str, Any] = {
+    "side": Side.SELL, "reduce_only": True, "post_only": False, "time_in_force": TimeInForce.IOC,
+    "cancel_after_s": None,
+}
 
 
 def make_events(

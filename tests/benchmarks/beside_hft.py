@@ -16,7 +16,7 @@ import numpy as np
 LATENCY_NS = 30_000_000
 
 
-@numba.njit
+@numba.njit  # type: ignore[untyped-decorator]  # numba has no types here: it lives in the venv of the other engine
 def requote(backtest: Any) -> int:
     """Cancel and place a post-only bid and ask at the touch each minute; return how many orders were placed."""
     placed = 0

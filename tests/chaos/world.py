@@ -282,6 +282,8 @@ class Disk:
 class _Line:
     """The line to the venue: it may be cut before a request leaves, and after the venue acted on it."""
 
+    repeats = 0
+
     def __init__(self, world: World, inner: InProcessTransport) -> None:
         self._world = world
         self._inner = inner

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import pytest
@@ -334,10 +334,10 @@ def test_a_healthy_venue_shows_no_drift_from_the_contract(venue: Venue) -> None:
     assert broker.schema_drift() == []
 
 
-def _changes(events: list[object]) -> list[BookChanged]:
+def _changes(events: Sequence[object]) -> list[BookChanged]:
     return [e for e in events if isinstance(e, BookChanged)]
 
 
-def _statuses(events: list[object], client_order_id: str) -> list[OrderStatus]:
+def _statuses(events: Sequence[object], client_order_id: str) -> list[OrderStatus]:
     orders = [e.order for e in events if isinstance(e, OrderReported)]
     return [o.status for o in orders if o.client_order_id == client_order_id]

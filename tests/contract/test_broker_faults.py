@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from tests.contract.broker_venues import KINDS, Venue, open_kind
@@ -202,5 +204,5 @@ def test_a_lost_or_disordered_frame_is_a_gap_that_heals(share: str) -> None:
         assert _states(seen)[0] is StreamState.CONNECTED
 
 
-def _states(events: list[object]) -> list[StreamState]:
+def _states(events: Sequence[object]) -> list[StreamState]:
     return [e.state for e in events if isinstance(e, StreamChanged) and e.connection == "market"]

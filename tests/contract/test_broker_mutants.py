@@ -28,7 +28,9 @@ Answers: TypeAlias = dict[str, dict[str, Any]]
 Questions: TypeAlias = dict[str, Callable[[AdvancedTradeBroker], object]]
 
 GONE = object()
-REPLACEMENTS = (GONE, None, "", "x", "NaN", "1e999", "-1", 0, 1.5, True, False, [], {}, [None], {"value": 1})
+REPLACEMENTS: tuple[object, ...] = (
+    GONE, None, "", "x", "NaN", "1e999", "-1", 0, 1.5, True, False, [], {}, [None], {"value": 1},
+)
 
 
 class Recorder:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import schemathesis
@@ -27,7 +28,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlRig]:
         yield running
 
 
-def require_conformant(case: Case, rig: ControlRig) -> None:
+def require_conformant(case: Case[Any], rig: ControlRig) -> None:
     """Ask with the token and hold the answer against the document: status, headers, body."""
     token = {"Authorization": f"Bearer {rig.token}"}
     case.call_and_validate(base_url=rig.url, headers=token, timeout=20)
@@ -38,12 +39,12 @@ def require_conformant(case: Case, rig: ControlRig) -> None:
     max_examples=EXAMPLES, deadline=None, derandomize=True, phases=(Phase.explicit, Phase.generate),
     suppress_health_check=list(HealthCheck),
 )
-def test_every_answer_is_one_that_the_document_tells(case: Case, rig: ControlRig) -> None:
+def test_every_answer_is_one_that_the_document_tells(case: Case[Any], rig: ControlRig) -> None:
     require_conformant(case, rig)
 
 
 @pytest.mark.soak
 @schema.parametrize()
 @settings(max_examples=EXAMPLES_OF_A_SOAK, deadline=None, suppress_health_check=list(HealthCheck))
-def test_every_answer_is_one_that_the_document_tells_for_long(case: Case, rig: ControlRig) -> None:
+def test_every_answer_is_one_that_the_document_tells_for_long(case: Case[Any], rig: ControlRig) -> None:
     require_conformant(case, rig)

@@ -66,9 +66,10 @@ def new_portfolio(sdk: Sdk) -> str:
     return str(sdk.last["portfolio"]["uuid"])
 
 
-def position(sdk: Sdk) -> None:
+def with_position(sdk: Sdk) -> Sdk:
     sdk.market_order_buy(new_id(), FUTURE, base_size="1")
     assert sdk.last["success"] is True
+    return sdk
 
 
 def quote(sdk: Sdk) -> str:
@@ -151,7 +152,7 @@ SUCCESSES: dict[str, Call] = {
     "list_orders": lambda sdk: sdk.list_orders(order_status=["OPEN"], product_ids=["BTC-USD"], limit=3),
     "get_order": lambda sdk: sdk.get_order(resting(sdk)),
     "get_fills": lambda sdk: sdk.get_fills(product_ids=["BTC-USD"], limit=5),
-    "close_position": lambda sdk: (position(sdk), sdk.close_position(new_id(), FUTURE))[1],
+    "close_position": lambda sdk: with_position(sdk).close_position(new_id(), FUTURE),
     "get_transaction_summary": lambda sdk: sdk.get_transaction_summary(),
     "get_api_key_permissions": lambda sdk: sdk.get_api_key_permissions(),
     "get_portfolios": lambda sdk: sdk.get_portfolios(),
@@ -163,8 +164,8 @@ SUCCESSES: dict[str, Call] = {
     "edit_portfolio": lambda sdk: sdk.edit_portfolio(new_portfolio(sdk), new_id()),
     "delete_portfolio": lambda sdk: sdk.delete_portfolio(new_portfolio(sdk)),
     "get_futures_balance_summary": lambda sdk: sdk.get_futures_balance_summary(),
-    "list_futures_positions": lambda sdk: (position(sdk), sdk.list_futures_positions())[1],
-    "get_futures_position": lambda sdk: (position(sdk), sdk.get_futures_position(FUTURE))[1],
+    "list_futures_positions": lambda sdk: with_position(sdk).list_futures_positions(),
+    "get_futures_position": lambda sdk: with_position(sdk).get_futures_position(FUTURE),
     "get_intraday_margin_setting": lambda sdk: sdk.get_intraday_margin_setting(),
     "set_intraday_margin_setting": lambda sdk: sdk.set_intraday_margin_setting("INTRADAY_MARGIN_SETTING_INTRADAY"),
     "get_current_margin_window": lambda sdk: sdk.get_current_margin_window("MARGIN_PROFILE_TYPE_RETAIL_REGULAR"),

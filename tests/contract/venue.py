@@ -10,7 +10,8 @@ from typing import Any
 
 import requests
 from coinbase.rest import RESTClient
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 from tests.contract.conformance import body_problems, frame_problems
 from tests.contract.loopback import LoopbackAdapter
@@ -122,7 +123,7 @@ class Venue:
 class Socket:
     """A client of the streams."""
 
-    def __init__(self, connection: ClientConnection, signer: TokenSigner) -> None:
+    def __init__(self, connection: Connection, signer: TokenSigner) -> None:
         self.connection = connection
         self._signer = signer
         self.numbers: list[int] = []

@@ -227,8 +227,8 @@ def test_a_venue_that_cannot_be_reached_stops_the_start() -> None:
     with venue:
         pass
     feed = StreamFeed(
-        market_url=venue.market_url, user_url="", signer=None, clock=CLOCK, chance=Random(1), tighten=[].append,
-        start_within_s=0.5,
+        market_url=venue.market_url, user_url="", signer=None, clock=CLOCK, chance=Random(1),
+        tighten=list[str]().append, start_within_s=0.5,
     )
     with pytest.raises(VenueUnavailable, match="cannot be reached"):
         feed.start([BTC])

@@ -61,11 +61,13 @@ def test_what_is_stored_is_at_any_time_how_the_run_began(
     ):
         for number, deed in enumerate(done):
             if deed in ("tick", "late tick"):
-                fed.append(make_change(number + (10**10 if deed == "late tick" else 0)))
-                store.append_tick(fed[-1])
+                tick = make_change(number + (10**10 if deed == "late tick" else 0))
+                fed.append(tick)
+                store.append_tick(tick)
             else:
-                fed.append(make_alert(number))
-                store.append(fed[-1], "input", durable=deed == "durable")
+                event = make_alert(number)
+                fed.append(event)
+                store.append(event, "input", durable=deed == "durable")
             stored = list(reader.inputs())  # what another process would find if this one were killed now
             assert stored == fed[: len(stored)]
             if deed == "durable" and is_durable:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+from hypothesis.stateful import Bundle, MultipleResults, RuleBasedStateMachine, initialize, invariant, multiple, rule
 
 from trading_core.clock import NS
 from trading_core.local_exchange.config import AccountConfig, ExchangeConfig
@@ -88,7 +89,7 @@ class Matching(RuleBasedStateMachine):
         stop_offset: int,
         notional: int,
         post_only: bool,
-    ) -> object:
+    ) -> tuple[str, str] | MultipleResults[tuple[str, str]]:
         product, last = self.exchange.product(product_id), self.exchange.last_price(product_id)
         price = last + offset * product.price_increment * (10 if product_id == "BTC-USD" else 1)
         by_quote = config is OrderConfig.MARKET_IOC and side is Side.BUY and product.venue == "CBE"
@@ -154,7 +155,7 @@ class Matching(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.check_events(self.exchange.advance(self.exchange.now_ns + int(seconds * NS)))
 
-    def check_events(self, events: list[object]) -> None:
+    def check_events(self, events: Sequence[object]) -> None:
         """Each order only grows; a resting order fills only when no older one stands before it."""
         for event in events:
             if isinstance(event, OrderChanged):

@@ -89,7 +89,7 @@ def test_a_replay_makes_the_same_records_in_the_same_order(tmp_path: Path, fault
     run = run_once(tmp_path, "original", faults=faults)
     found = replayed(run)
     with EventReader(run.context.store, "original") as reader:
-        stored = [stored.event for stored in reader.events(kinds=("record",))]
+        stored = [stored.event for stored in reader.events(kinds=["record"])]
     sent = [event for event in stored if isinstance(event, OrderSubmitted)]
     books = [event for event in stored if isinstance(event, SnapshotTaken)]
     assert (found.difference, found.cut_off, found.records) == ("", 0, len(stored))

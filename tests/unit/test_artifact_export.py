@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.evidence_runs import (
@@ -224,8 +225,8 @@ def test_raw_events_without_the_step_s_word_are_not_enough(tmp_path: Path, metri
 
 def test_a_feed_that_stands_still_is_not_data(tmp_path: Path) -> None:
     context = write_run(tmp_path)
-    events = [
-        (seq, ev.SnapshotTaken(**{f: getattr(e, f) for f in e.__struct_fields__} | {"marks": {BTC: Decimal(5)}}))
+    events: Events = [
+        (seq, msgspec.structs.replace(e, marks={BTC: Decimal(5)}))
         if isinstance(e, ev.SnapshotTaken) else (seq, e) for seq, e in make_events(context.plan)
     ]
     write_run(tmp_path, events)

@@ -32,7 +32,7 @@ class Counting:
 
     repeats = 0
 
-    def __init__(self, *refusals: RateLimited) -> None:
+    def __init__(self, *refusals: RateLimited | TokenRefused) -> None:
         self.seen: list[str] = []
         self._refusals = list(refusals)
 
@@ -49,7 +49,7 @@ class Counting:
         pass
 
 
-def paced(*refusals: RateLimited) -> tuple[PacedTransport, Counting, VirtualClock]:
+def paced(*refusals: RateLimited | TokenRefused) -> tuple[PacedTransport, Counting, VirtualClock]:
     clock, venue = VirtualClock(0), Counting(*refusals)
     return PacedTransport(venue, clock), venue, clock
 

@@ -106,8 +106,9 @@ def test_ticks_come_back_and_are_covered_by_the_chain(place: StoreLocation) -> N
     ticks = [make_change(n, product_id="BTC-USD" if n % 2 else "ETH-USD") for n in range(BLOCK_TICKS_MAX + 500)]
     beat = HeartbeatReceived(ts_ns=T0_NS, counter=1)
     with open_store(place) as store:
-        for tick in [*ticks, beat]:
+        for tick in ticks:
             store.append_tick(tick)
+        store.append_tick(beat)
     with EventReader(place, "r1") as reader:
         assert list(reader.ticks()) == [*ticks, beat]
         assert list(reader.ticks("ETH-USD")) == ticks[::2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -25,19 +26,19 @@ FUTURE = "BIP-20DEC30-CDE"
 D = Decimal
 
 
-def make_twap(exchange: LocalExchange, **changes: object) -> NewOrder:
+def make_twap(exchange: LocalExchange, **changes: Any) -> NewOrder:
     _, ask = touch(exchange)
-    defaults: dict[str, object] = {
+    defaults: dict[str, Any] = {
         "config": OrderConfig.TWAP, "base_size": D("0.01"), "limit_price": ask + 500, "buckets": 4,
         "start_ns": START_NS, "end_ns": START_NS + 40 * NS, "bucket_ns": 10 * NS,
     }
     return make_order(**(defaults | changes))
 
 
-def make_scaled(exchange: LocalExchange, **changes: object) -> NewOrder:
+def make_scaled(exchange: LocalExchange, **changes: Any) -> NewOrder:
     bid, _ = touch(exchange)
     spread = Scaled(count=4, min_price=bid - 400, max_price=bid - 100)
-    defaults: dict[str, object] = {"config": OrderConfig.SCALED, "base_size": D("0.004"), "scaled": spread}
+    defaults: dict[str, Any] = {"config": OrderConfig.SCALED, "base_size": D("0.004"), "scaled": spread}
     return make_order(**(defaults | changes))
 
 
@@ -215,7 +216,7 @@ def test_attached_bracket_that_finds_nothing_to_hold_fails_after_acceptance() ->
 def test_attached_bracket_that_cannot_guard_is_refused(changes: dict[str, object], reason: str) -> None:
     exchange = make_exchange()
     bid, _ = touch(exchange)
-    defaults: dict[str, object] = {"limit_price": bid - 10, "attached": Attached(D(200_000), D(50_000))}
+    defaults: dict[str, Any] = {"limit_price": bid - 10, "attached": Attached(D(200_000), D(50_000))}
     answer = exchange.create_order(ME, make_order(**(defaults | changes)))
     assert isinstance(answer, Refusal)
     assert answer.new_order_failure_reason == reason
@@ -288,7 +289,7 @@ def test_edit_changes_or_drops_the_attached_bracket_before_a_fill() -> None:
     guard = Attached(limit_price=bid + 3_000, stop_price=bid - 6_000)
     order = place(exchange, make_order(limit_price=bid - 3_000, attached=guard))
     other = Attached(limit_price=bid + 4_000, stop_price=bid - 7_000)
-    same = {"price": bid - 3_000, "size": D("0.001")}
+    same: dict[str, Any] = {"price": bid - 3_000, "size": D("0.001")}
     assert exchange.edit(ME, order.order_id, EditRequest(**same, attached=other)).success
     assert exchange.order(ME, order.attached_order_id).limit_price == bid + 4_000
     assert exchange.edit(ME, order.order_id, EditRequest(**same, cancels_attached=True)).success

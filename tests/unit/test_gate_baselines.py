@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +43,7 @@ def chosen(records: list[DecisionRecord], attempt: str = "me") -> list[str]:
     return [r.run_id for r in earlier_runs(records, GATE, FIRST.level, FIRST.subject, attempt)]
 
 
-def other_subject(**changes: object) -> dict[str, object]:
+def other_subject(**changes: object) -> dict[str, Any]:
     return {"subject": FIRST.subject.model_copy(update=changes)}
 
 

@@ -68,7 +68,8 @@ def test_e_processes_equal_exact_fractions(successes: int, failures: int, p0: st
     down = [p * Fraction(share) for share in REFUTE_MIX]
     for rates, value in ((up, e_value(tally(successes, failures), Decimal(p0))),
                          (down, e_refute(tally(successes, failures), Decimal(p0)))):
-        exact = sum((q / p) ** successes * ((1 - q) / (1 - p)) ** failures for q in rates) / len(rates)
+        terms = ((q / p) ** successes * ((1 - q) / (1 - p)) ** failures for q in rates)
+        exact = Fraction(sum(terms, Fraction(0))) / len(rates)
         assert abs(Fraction(value) - exact) <= exact / 10**40
 
 

@@ -6,6 +6,7 @@ import base64
 import json
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import jwt
 import pytest
@@ -70,7 +71,7 @@ def test_token_of_the_sdk_is_accepted(kind: KeyKind) -> None:
         {"nbf": NOW_S + 5, "exp": NOW_S + 125},
     ],
 )
-def test_variants_of_other_clients_are_accepted(kind: KeyKind, claims: dict[str, object]) -> None:
+def test_variants_of_other_clients_are_accepted(kind: KeyKind, claims: dict[str, Any]) -> None:
     assert verifier().verify_rest(token(kind, **claims), "POST", HOST, PATH).name == KEYS[kind].name
 
 
@@ -93,7 +94,7 @@ def test_variants_of_other_clients_are_accepted(kind: KeyKind, claims: dict[str,
         {"exp": None},
     ],
 )
-def test_wrong_claims_are_refused(kind: KeyKind, claims: dict[str, object]) -> None:
+def test_wrong_claims_are_refused(kind: KeyKind, claims: dict[str, Any]) -> None:
     with pytest.raises(JwtRefused):
         verifier().verify_rest(token(kind, **claims), "POST", HOST, PATH)
 

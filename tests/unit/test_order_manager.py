@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from tests.core_builders import T0_NS, make_fill
@@ -53,11 +54,7 @@ def ask_cancel(orders: OrderManager) -> TrackedOrder:
 
 def fill(orders: OrderManager, entry_id: str, size: str) -> None:
     made = make_fill(entry_id, Side.BUY, size)
-    orders.booked(FillBooked(ts_ns=T0_NS, fill=type(made)(**{**_fields(made), "order_id": "v-run-1"})))
-
-
-def _fields(made: object) -> dict[str, object]:
-    return {name: getattr(made, name) for name in made.__struct_fields__}  # type: ignore[attr-defined]
+    orders.booked(FillBooked(ts_ns=T0_NS, fill=msgspec.structs.replace(made, order_id="v-run-1")))
 
 
 @pytest.mark.parametrize("before", list(S))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,7 +62,7 @@ def test_a_slow_venue_diverges_in_latency_and_nowhere_else(tmp_path: Path) -> No
     ("changes", "figure"),
     [({"every_filled": 20}, "fill_share"), ({"rejected": 5}, "acceptance_share"), ({"orders": 30}, "unmatched_share")],
 )
-def test_each_figure_beyond_its_margin_is_named(tmp_path: Path, changes: dict[str, int], figure: str) -> None:
+def test_each_figure_beyond_its_margin_is_named(tmp_path: Path, changes: dict[str, Any], figure: str) -> None:
     found = compare(logs(tmp_path), logs(tmp_path, **changes), margins())
     assert ParityState.DIVERGES in states(found, figure)
 

@@ -11,7 +11,7 @@ from tests.sim_rig import SimRig
 from tests.unit.test_session import hold
 from trading_core.artifact_traces import TraceBuilder
 from trading_core.commands import AskOrder, CancelOrder, Command, FetchFills, ReadAccount, ReadFeeTier
-from trading_core.events import OrderAccepted, OrderSubmitted, RequestRepeated
+from trading_core.events import AnyEvent, OrderAccepted, OrderSubmitted, RequestRepeated
 from trading_core.local_exchange.faults import FaultPlan
 from trading_core.repeats import repeats_of
 
@@ -53,13 +53,14 @@ def test_a_healthy_session_repeats_nothing(tmp_path: Path) -> None:
 
 def test_a_trace_adds_up_the_repeats_of_its_order_by_either_id() -> None:
     builder = TraceBuilder({})
-    for seq, event in enumerate([
+    events: list[AnyEvent] = [
         OrderSubmitted(ts_ns=1, client_order_id="c-1", signal_id="s", intent=make_intent(), mid=make_intent().size),
         OrderAccepted(ts_ns=2, client_order_id="c-1", order_id="o-1", latency_ms=make_intent().size),
         RequestRepeated(ts_ns=3, request="AskOrder", times=2, client_order_id="c-1", order_id="o-1"),
         RequestRepeated(ts_ns=4, request="FetchFills", times=1, order_id="o-1"),
         RequestRepeated(ts_ns=5, request="FetchFills", times=5, order_id="somebody-elses"),
-    ]):
+    ]
+    for seq, event in enumerate(events):
         builder.add(seq, event)
     traces, _, _ = builder.finish()
     assert [trace.retries for trace in traces] == [3]

@@ -11,6 +11,7 @@ import pytest
 from tests.core_builders import make_future, make_product
 from tests.sim_rig import SimRig
 from trading_core.errors import ConfigurationError
+from trading_core.gate.evidence import ReadinessObservation
 from trading_core.local_exchange.faults import FaultPlan
 from trading_core.plan import Plan
 from trading_core.plan_files import find_plan
@@ -153,6 +154,7 @@ def test_drift_of_the_schema_warns_with_the_members_and_does_not_fail(tmp_path: 
     assert "brand_new unknown" in check.observed
     assert check.remedy
     observation = next(o for o in result.observations if o.metric == "schema_drift")
+    assert isinstance(observation, ReadinessObservation)
     assert observation.holds is False  # the criterion is a should: it counts, and does not stop the run
 
 

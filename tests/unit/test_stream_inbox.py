@@ -31,7 +31,7 @@ def beats(count: int) -> list[AnyEvent]:
 
 
 def test_events_are_taken_in_the_order_in_which_they_were_put() -> None:
-    inbox = Inbox(CLOCK, [].append)
+    inbox = Inbox(CLOCK, list[str]().append)
     assert inbox.put(beats(2))
     assert inbox.put([BOOK])
     assert inbox.take(0) == [*beats(2), BOOK]
@@ -39,7 +39,7 @@ def test_events_are_taken_in_the_order_in_which_they_were_put() -> None:
 
 
 def test_take_waits_for_another_thread_and_no_longer() -> None:
-    inbox = Inbox(CLOCK, [].append)
+    inbox = Inbox(CLOCK, list[str]().append)
     started_ns = CLOCK.now_ns()
     timer = threading.Timer(0.05, inbox.put, [[BOOK]])
     timer.start()
@@ -69,7 +69,7 @@ def test_one_event_too_many_drops_market_data_aloud_and_keeps_orders() -> None:
 
 
 def test_an_inbox_that_nobody_empties_stays_bounded() -> None:
-    inbox = Inbox(CLOCK, [].append, events_max=10)
+    inbox = Inbox(CLOCK, list[str]().append, events_max=10)
     for _ in range(100):
         inbox.put([ORDER, ORDER, ORDER])
     taken = inbox.take(0)
