@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.config import JsonDict
 
 from trading_core.control.actions import Done
@@ -16,6 +16,12 @@ Name = Annotated[str, StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9_-]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
 
 
+def whole(value: object) -> object:
+    """Return 13 for 13.0, which JSON Schema calls an integer too; anything else as it is."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WaitSeconds = Annotated[int, Field(ge=0, le=60), BeforeValidator(whole)]
 _NAMED: JsonDict = {"type": "string", "minLength": 1}
 NOT_BOTH: JsonDict = {"not": {"properties": {"account": _NAMED, "run": _NAMED}, "required": ["account", "run"]}}
 
@@ -40,7 +46,7 @@ class CloseAll(Lower):
     """Which accounts, with the words that a person typed; the answer waits so long for the venue to be flat."""
 
     confirmation: Literal["close all positions"]
-    wait_s: Annotated[int, Field(ge=0, le=60)] = 20
+    wait_s: WaitSeconds = 20
 
 
 class Resume(PlanModel):
