@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -156,6 +158,23 @@ def test_a_replayed_resume_is_answered_and_not_done_again_also_after_a_restart(t
         assert later.post("/api/resume", key="once", json=RESUME).json() == first.json()
         assert later.state() is HALTED
     assert [r.actor for r in trail].count("kim") == 1
+
+
+def test_calls_at_once_with_one_key_are_one_call(rig: ControlRig) -> None:
+    """A browser that asks again before its answer came must not resume what was halted in between."""
+    crowd = 12
+    start = threading.Barrier(crowd)
+
+    def call() -> requests.Response:
+        start.wait(10)
+        return rig.post("/api/resume", key="at-once", json=RESUME)
+
+    before = len(account_guard(rig.root, LIVE).history())
+    with ThreadPoolExecutor(crowd) as pool:
+        answers = [future.result() for future in [pool.submit(call) for _ in range(crowd)]]
+    assert {(a.status_code, a.text) for a in answers} == {(200, answers[0].text)}
+    assert sum("idempotent-replay" in a.headers for a in answers) == crowd - 1
+    assert len(account_guard(rig.root, LIVE).history()) == before + 1
 
 
 def test_close_all_wants_the_typed_words_and_says_what_became_of_it(rig: ControlRig) -> None:

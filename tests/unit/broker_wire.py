@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from trading_core.advanced_trade.broker_retry import RetryingTransport
 from trading_core.advanced_trade.credentials import Credentials
 from trading_core.advanced_trade.jwt_sign import TokenSigner
+from trading_core.advanced_trade.rest_connections import Timeouts
 from trading_core.advanced_trade.sdk_transport import SdkTransport, SigningClient
 from trading_core.orders import OrderIntent, OrderType, Purpose, Side, TimeInForce
 from trading_core.risk import ApprovedOrder, approve_emergency
@@ -85,7 +86,7 @@ def served(*answers: bytes, retries_max: int = 0) -> Iterator[tuple[Wire, Retryi
     wire = Wire(answers)
     waited: list[float] = []
     client = SigningClient(wire.host, make_signer(), is_tls=False)
-    client.timeout = (1, 0.3)
+    client.timeouts = Timeouts(1, 0.3, 2)
     transport = RetryingTransport(SdkTransport(client), Random(7), waited.append, retries_max=retries_max)
     try:
         yield wire, transport, waited

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,12 +18,12 @@ from tests.unit.broker_wire import make_signer
 from trading_core.advanced_trade import rest_connections
 from trading_core.advanced_trade.broker_transport import API
 from trading_core.advanced_trade.keys import KeyKind
-from trading_core.advanced_trade.rest_connections import RestConnections
+from trading_core.advanced_trade.rest_connections import RestConnections, Timeouts
 from trading_core.advanced_trade.sdk_transport import SdkTransport, SigningClient
 from trading_core.errors import VenueUnavailable
 
 ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-TIMEOUT_S = (2.0, 2.0)
+TIMEOUTS = Timeouts(2, 2, 4)
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
 UNTIL_CLOSED = b"HTTP/1.1 200 OK\r\n\r\n{}"
@@ -72,43 +73,67 @@ def keeping(*answers: bytes, closes_after: tuple[int, ...] = ()) -> Iterator[tup
 
 def test_one_connection_carries_one_request_after_the_other() -> None:
     with keeping(EMPTY, CHUNKED, EMPTY) as (keeper, connections):
-        assert [connections.send("GET", ASKED, TIMEOUT_S).body for _ in range(3)] == [b"{}"] * 3
+        assert [connections.send("GET", ASKED, TIMEOUTS).body for _ in range(3)] == [b"{}"] * 3
     assert keeper.connections == 1
 
 
 def test_a_request_is_one_write_however_large_its_head() -> None:
     with keeping(EMPTY) as (keeper, connections):
-        connections.send("POST", ASKED + b"body", TIMEOUT_S)
+        connections.send("POST", ASKED + b"body", TIMEOUTS)
     assert keeper.requests == [ASKED + b"body"]
 
 
 def test_a_connection_that_the_venue_closed_meanwhile_is_not_used_again() -> None:
     with keeping(EMPTY, EMPTY, closes_after=(1,)) as (keeper, connections):
-        connections.send("GET", ASKED, TIMEOUT_S)
+        connections.send("GET", ASKED, TIMEOUTS)
         assert keeper.closed.wait(5)
-        assert connections.send("GET", ASKED, TIMEOUT_S).status == 200
+        assert connections.send("GET", ASKED, TIMEOUTS).status == 200
     assert keeper.connections == 2
 
 
 def test_an_answer_without_a_length_ends_with_its_connection() -> None:
     with keeping(UNTIL_CLOSED, EMPTY, closes_after=(1,)) as (keeper, connections):
-        assert connections.send("GET", ASKED, TIMEOUT_S).body == b"{}"
-        connections.send("GET", ASKED, TIMEOUT_S)
+        assert connections.send("GET", ASKED, TIMEOUTS).body == b"{}"
+        connections.send("GET", ASKED, TIMEOUTS)
     assert keeper.connections == 2
 
 
 def test_an_answer_that_is_cut_short_is_no_answer_and_ends_the_connection() -> None:
     with keeping(CUT_SHORT, EMPTY, closes_after=(1,)) as (keeper, connections):
         with pytest.raises(IncompleteRead):
-            connections.send("GET", ASKED, TIMEOUT_S)
-        assert connections.send("GET", ASKED, TIMEOUT_S).status == 200
+            connections.send("GET", ASKED, TIMEOUTS)
+        assert connections.send("GET", ASKED, TIMEOUTS).status == 200
     assert keeper.connections == 2
+
+
+def test_a_venue_that_trickles_its_answer_is_not_waited_for_beyond_the_deadline() -> None:
+    """Each byte comes in time for one read; without a deadline for the whole answer the loop would stand."""
+    over = threading.Event()
+
+    def trickle(server: socket.socket) -> None:
+        connection, _ = server.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n")
+            for _ in range(500):
+                if over.wait(0.02):
+                    return
+                connection.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=trickle, args=(server,), daemon=True)
+        thread.start()
+        connections = RestConnections(f"127.0.0.1:{server.getsockname()[1]}", is_tls=False)
+        with pytest.raises(TimeoutError):
+            connections.send("GET", ASKED, Timeouts(2, 2, 0.2))
+        over.set()
+        thread.join(5)
 
 
 def test_an_answer_larger_than_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rest_connections, "ANSWER_BYTES_MAX", 1)
     with keeping(EMPTY) as (_, connections), pytest.raises(HTTPException, match="larger than 1 bytes"):
-        connections.send("GET", ASKED, TIMEOUT_S)
+        connections.send("GET", ASKED, TIMEOUTS)
 
 
 def test_the_environment_names_no_proxy_and_no_certificate_store(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,17 +7,33 @@ environment.
 
 from __future__ import annotations
 
+import io
+import socket as sockets
 import ssl
 from collections import deque
 from http.client import HTTPException, HTTPResponse, IncompleteRead
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import requests.utils
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.connection import is_connection_dropped
 
+from trading_core.clock import NS, SystemClock
+
 IDLE_MAX = 4  # connections kept open: the session's, and those of whoever looks on
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+_stopwatch_ns = SystemClock().stopwatch_ns
 ANSWER_BYTES_MAX = 64 * 1024 * 1024  # the list of all products has a few MiB
+
+
+class Timeouts(NamedTuple):
+    """How long one request may take, in machine seconds."""
+
+    connect_s: float
+    read_s: float  # without a byte
+    whole_s: float  # from the writing to the answer's last byte: a venue that trickles must not hold the session's loop
 
 
 class Answer(NamedTuple):
@@ -39,17 +55,18 @@ class RestConnections:
         self._context = _tls() if is_tls else None
         self._idle: deque[HTTPConnection] = deque()
 
-    def send(self, method: str, request: bytes, timeout_s: tuple[float, float]) -> Answer:
+    def send(self, method: str, request: bytes, timeouts: Timeouts) -> Answer:
         """Write a whole request, head and body, and return the answer.
 
-        Raises OSError, or an exception of http.client or urllib3. `timeout_s` is to connect and for each read.
+        Raises OSError, or an exception of http.client or urllib3.
         """
-        connection = self._take(timeout_s[0])
+        connection = self._take(timeouts.connect_s)
         try:
             socket = connection.sock
-            socket.settimeout(timeout_s[1])
+            # HTTPResponse asks a socket for nothing but its file.
+            bounded = cast(sockets.socket, _BoundedSocket(socket, timeouts))
             socket.sendall(request)
-            with HTTPResponse(socket, method=method) as response:
+            with HTTPResponse(bounded, method=method) as response:
                 response.begin()
                 answer = _read(response)
                 is_kept = not response.will_close
@@ -85,6 +102,32 @@ class RestConnections:
         if self._context is None:
             return HTTPConnection(self._name, self._port, timeout=connect_s)
         return HTTPSConnection(self._name, self._port, timeout=connect_s, ssl_context=self._context)
+
+
+class _BoundedSocket(io.RawIOBase):
+    """The reading side of a socket until a deadline; to HTTPResponse it is both the socket and its file."""
+
+    def __init__(self, socket: sockets.socket, timeouts: Timeouts) -> None:
+        self._socket = socket
+        self._timeouts = timeouts
+        self._until_ns = _stopwatch_ns() + int(timeouts.whole_s * NS)
+        self._has_read = False
+        socket.settimeout(min(timeouts.read_s, timeouts.whole_s))
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        return io.BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        if self._has_read:  # most answers come in one piece: only the others are looked at again
+            left_s = (self._until_ns - _stopwatch_ns()) / NS
+            if left_s <= 0:
+                raise TimeoutError(f"the answer was not complete within {self._timeouts.whole_s} s")
+            self._socket.settimeout(min(self._timeouts.read_s, left_s))
+        self._has_read = True
+        return self._socket.recv_into(buffer)
 
 
 def _read(response: HTTPResponse) -> Answer:

@@ -17,12 +17,13 @@ from trading_core.advanced_trade.broker_retry import RETRIES_MAX, RetryingTransp
 from trading_core.advanced_trade.broker_transport import Body, Query, Urgency, error_of
 from trading_core.advanced_trade.foreign_errors import FOREIGN, unavailable
 from trading_core.advanced_trade.jwt_sign import TokenSigner
-from trading_core.advanced_trade.rest_connections import RestConnections
+from trading_core.advanced_trade.rest_connections import RestConnections, Timeouts
 from trading_core.clock import Clock, pause
 from trading_core.errors import ConfigurationError, VenueUnavailable
 from trading_core.run import VenueName
 
-TIMEOUT_S = (3, 10)  # to connect, to read; the SDK has none of its own
+# The SDK has none of its own. A session whose loop stands for the plan's time without a beat counts as dead.
+TIMEOUTS = Timeouts(connect_s=3, read_s=10, whole_s=15)
 VENUES_ON_THE_NET = frozenset({VenueName.SANDBOX, VenueName.PAPER, VenueName.LIVE})
 PATH_LETTERS = "/-_.~:@!$&'()*+,;=%"  # what may stand in a path as it is; ids of the venue are put into paths
 
@@ -39,7 +40,8 @@ class SigningClient(RESTClient):  # type: ignore[misc]  # the SDK has no types
     def __init__(self, host: str, signer: TokenSigner | None, *, is_tls: bool = True) -> None:
         # The SDK would read keys from the environment at import: it is given a name and no secret at all.
         key_name = signer.key_name if signer else ""
-        super().__init__(api_key=key_name, api_secret="", base_url=host, timeout=TIMEOUT_S)
+        super().__init__(api_key=key_name, api_secret="", base_url=host)
+        self.timeouts = TIMEOUTS
         self._signer = signer
         self.session.adapters.clear()  # the SDK's own session reaches nobody
         self.connections = RestConnections(host, is_tls=is_tls)
@@ -62,7 +64,7 @@ class SigningClient(RESTClient):  # type: ignore[misc]  # the SDK has no types
         asked = f"{http_method} {url_path}"
         try:
             answer = self.connections.send(
-                http_method, self._encoded(http_method, url_path, params, headers, data), self.timeout
+                http_method, self._encoded(http_method, url_path, params, headers, data), self.timeouts
             )
             if not 200 <= answer.status < 300:
                 raise error_of(answer.status, answer.body, asked, retry_after=answer.retry_after, date=answer.date)

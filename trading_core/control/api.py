@@ -197,10 +197,16 @@ async def _lower(request: Request, state: TradingState) -> Response:
 async def _once(request: Request, asked: Asked, act: Act, *, is_key_needed: bool) -> Response:
     """Do it, unless its key was answered before; write it down. A trail that cannot be written stops nothing.
 
-    Who loosened stands in the account's own state file, and without that line nothing is loosened.
+    A call whose key is being answered right now waits for that answer. Who loosened stands in the account's own state
+    file, and without that line nothing is loosened.
     """
-    room, body = room_of(request), await request.body()
     key = idempotency_key(request, is_needed=is_key_needed)
+    async with room_of(request).turn_of(key):
+        return await _answer_once(request, asked, act, key)
+
+
+async def _answer_once(request: Request, asked: Asked, act: Act, key: str) -> Response:
+    room, body = room_of(request), await request.body()
     if (first := room.audit.first_answer(key, request.url.path, body)) is not None:
         headers = {"idempotent-replay": "true"}
         return Response(first.answer, first.status, media_type="application/json", headers=headers)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from weakref import WeakValueDictionary
+
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,6 +24,11 @@ class Room:
         self.auth = Auth(settings)
         self.audit = Audit(settings.token_path.parent)
         self.jobs = Jobs(settings.event_store_root)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # kept by those that wait
+
+    def turn_of(self, key: str) -> asyncio.Lock:
+        """Return the lock under which a call with this key is answered; calls without a key do not wait."""
+        return self._turns.setdefault(key, asyncio.Lock()) if key else asyncio.Lock()
 
     def note(self, request: Request, asked: Asked, given: Response, key: str = "", body: bytes = b"") -> None:
         """Write a call into the trail; with a key, so that its repetition is answered alike."""
