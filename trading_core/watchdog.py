@@ -8,17 +8,20 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from trading_core.alert_desk import Message, Sink
 from trading_core.alert_sinks import LogSink, apprise_sinks
 from trading_core.alerts import Severity
-from trading_core.clock import NS, wall_now_ns
+from trading_core.clock import NS, SystemClock, wall_now_ns
 from trading_core.control.accounts import Account, account_guard, list_accounts
 from trading_core.control.takeover import Takeover, take_over
 from trading_core.errors import ConfigurationError, GreenlightError
+from trading_core.heartbeat import Beat
 from trading_core.settings import Settings, load_settings
 from trading_core.trading_state import TradingState
 
@@ -30,6 +33,8 @@ TRY_AGAIN_S = 60  # after a ladder that ended without the venue flat
 UNREADABLE_LOOKS = 3  # looks in a row before a beat that cannot be read counts as damaged
 ALERT_AGAIN_LOOKS = 60  # halting is tried again at each look; people hear of it once a minute
 
+_stopwatch_ns = SystemClock().stopwatch_ns
+
 
 class Handled(msgspec.Struct, frozen=True, kw_only=True):
     """Which session of an account was taken over last, and whether that ended flat: it is not done twice."""
@@ -40,15 +45,35 @@ class Handled(msgspec.Struct, frozen=True, kw_only=True):
     at_ns: int
 
 
+class Failing(NamedTuple):
+    """A takeover that broke unforeseen, again and again."""
+
+    times: int
+    words: str
+    at_ns: int  # of the watchdog's own stopwatch
+
+    @property
+    def pause_ns(self) -> int:
+        """Return how long to leave it: from a second on, twice as long each time."""
+        return min(2 ** (self.times - 1), TRY_AGAIN_S) * NS
+
+
 class Watchdog:
-    """Looks at every beat, again and again. `alert` hears what a person must know, at once, `say` how it goes on."""
+    """Looks at every beat, again and again. `alert` hears what a person must know, at once, `say` how it goes on.
+
+    A session is silent for as long as its beat is old by the machine's time, or has not changed by the watchdog's own
+    stopwatch, whichever is longer: a clock that is set back must not make a dead session look alive.
+    """
 
     def __init__(
         self, root: Path, alert: Callable[[str], None], say: Callable[[str], None],
-        now_ns: Callable[[], int] = wall_now_ns,
+        now_ns: Callable[[], int] = wall_now_ns, stopwatch_ns: Callable[[], int] = _stopwatch_ns,
     ) -> None:
         self._root = root
         self._now_ns = now_ns
+        self._stopwatch_ns = stopwatch_ns
+        self._changed: dict[str, tuple[Beat, int]] = {}  # by account: its beat, and since when it is that one
+        self._failing: dict[str, Failing] = {}
         self._alert = alert
         self._say = say
         self._unreadable: dict[str, int] = {}
@@ -93,14 +118,28 @@ class Watchdog:
             self._trading.add(account.name)
         else:
             self._trading.discard(account.name)
-        why = why_to_take_over(account, now_ns)
+        why = why_to_take_over(account, self._silent_s(account, now_ns))
         if why and not self._is_handled(account, now_ns):
-            with self._lock:
-                if account.name in self._running:
-                    return
-                self._running.add(account.name)
+            self._begin(account, why)
+
+    def _silent_s(self, account: Account, now_ns: int) -> float:
+        beat, stopwatch_ns = account.beat, self._stopwatch_ns()
+        if beat is None:
+            return 0.0
+        if account.name not in self._changed or self._changed[account.name][0] != beat:
+            self._changed[account.name] = (beat, stopwatch_ns)
+        return max(beat.silent_s(now_ns), (stopwatch_ns - self._changed[account.name][1]) / NS)
+
+    def _begin(self, account: Account, why: str) -> None:
+        with self._lock:
+            failing = self._failing.get(account.name)
+            is_left = failing is not None and self._stopwatch_ns() - failing.at_ns < failing.pause_ns
+            if is_left or account.name in self._running:
+                return
+            self._running.add(account.name)
+        if failing is None:
             self._alert(f"account {account.name}: {why}; taking over")
-            self._pool.submit(self._take_over, account, why)
+        self._pool.submit(self._take_over, account, why)
 
     def _note_unreadable(self, account: Account) -> None:
         """Halt an account whose session cannot be seen: one that trades unseen is worse than one that stops."""
@@ -120,12 +159,25 @@ class Watchdog:
         try:
             taken = take_over(self._root, account, reason=why, actor=ACTOR, say=self._say)
             self._handled(account, taken)
+            self._failing.pop(account.name, None)
             self._alert(f"account {account.name} was taken over: {taken.sentence}; trading state {taken.state}")
         except Exception as e:  # the watchdog outlives whatever one account throws at it; it tries again
-            self._alert(f"account {account.name}: taking over failed ({type(e).__name__}: {e})")
+            self._note_failing(account, f"{type(e).__name__}: {e}")
         finally:
             with self._lock:
                 self._running.discard(account.name)
+
+    def _note_failing(self, account: Account, words: str) -> None:
+        """Leave the account HALTED and try later; people hear of it when it begins, and when it is another failure."""
+        account_guard(self._root, account.name).tighten(
+            TradingState.HALTED, reason=f"taking over failed: {words}"[:300], actor=ACTOR
+        )
+        before = self._failing.get(account.name)
+        times = before.times + 1 if before is not None else 1
+        self._failing[account.name] = Failing(times, words, self._stopwatch_ns())
+        if before is None or before.words != words:
+            self._alert(f"account {account.name}: taking over failed ({words}); look at the venue by hand, it is "
+                        f"tried again, at last every {TRY_AGAIN_S} s")
 
     def _is_handled(self, account: Account, now_ns: int) -> bool:
         beat = account.beat
@@ -135,7 +187,8 @@ class Watchdog:
             return False
         if beat is None or (handled.run_id, handled.started_ns) != (beat.run_id, beat.started_ns):
             return False
-        return handled.is_flat or now_ns - handled.at_ns < TRY_AGAIN_S * NS
+        # A moment that is yet to come was written before the clock was set back: it holds nothing up.
+        return handled.is_flat or 0 <= now_ns - handled.at_ns < TRY_AGAIN_S * NS
 
     def _handled(self, account: Account, taken: Takeover) -> None:
         beat = account.beat
@@ -156,13 +209,13 @@ class Watchdog:
         return self._root / "accounts" / name / HANDLED_FILE
 
 
-def why_to_take_over(account: Account, now_ns: int) -> str:
+def why_to_take_over(account: Account, silent_s: float) -> str:
     """Return why the account's session needs a successor; empty if it lives, or ended flat."""
     beat = account.beat
     if beat is None:
         return ""
-    if account.is_silent(now_ns):
-        return f"session {beat.run_id} is silent for {beat.silent_s(now_ns):.0f} s (limit {beat.lost_after_s} s)"
+    if not beat.has_ended and silent_s > beat.lost_after_s:
+        return f"session {beat.run_id} is silent for {silent_s:.0f} s (limit {beat.lost_after_s} s)"
     if beat.has_ended and beat.is_flat is not True:
         said = "did not know whether it was flat" if beat.is_flat is None else "was not flat"
         return f"session {beat.run_id} has ended and {said}"
@@ -219,9 +272,10 @@ class People:
 
 
 def print_line(text: str) -> None:
-    """Write one line to standard output, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Write one line to standard output, at once. If nobody reads it any more, the watchdog watches on."""
+    with suppress(OSError, ValueError):
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from trading_core.clock import NS
+from trading_core.control.accounts import Account
 from trading_core.errors import StorageError
-from trading_core.heartbeat import Heartbeat, beat_path, read_beats
+from trading_core.heartbeat import Beat, Heartbeat, beat_path, read_beats
 from trading_core.plan_files import find_plan
 from trading_core.prepare import prepare_run
 from trading_core.run import Endpoint, RunContext, VenueName
@@ -48,3 +50,13 @@ def test_an_unreadable_beat_is_an_error_and_not_silence(tmp_path: Path) -> None:
 
 def test_no_account_means_no_beats(tmp_path: Path) -> None:
     assert read_beats(tmp_path) == []
+
+
+@pytest.mark.parametrize(("ahead_s", "is_silent"), [(-31, True), (-29, False), (29, False), (31, True)])
+def test_a_beat_far_off_now_proves_no_life_whichever_way_the_clock_was_moved(ahead_s: int, is_silent: bool) -> None:
+    now_ns = 10**18
+    beat = Beat(
+        account="a", run_id="r", plan="phase2", venue="live", pid=1, run_dir="", endpoint="", started_ns=0,
+        beat_ns=now_ns + ahead_s * NS, lost_after_s=30,
+    )
+    assert Account(name="a", beat=beat).is_silent(now_ns) is is_silent

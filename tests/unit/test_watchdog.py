@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.control_rig import write_beat
-from trading_core.clock import NS, wall_now_ns
+from trading_core.clock import NS, SystemClock, pause, wall_now_ns
 from trading_core.control.accounts import STATE_FILE, account_guard
 from trading_core.control.takeover import takeovers
 from trading_core.heartbeat import beat_path
 from trading_core.trading_state import TradingState
-from trading_core.watchdog import TRY_AGAIN_S, UNREADABLE_LOOKS, Watchdog
+from trading_core.watchdog import TRY_AGAIN_S, UNREADABLE_LOOKS, Failing, Watchdog, print_line
 
 ACTIVE, REDUCE_ONLY, HALTED = TradingState
 NAME = "rehearsal-x"
@@ -169,3 +172,116 @@ def test_an_audit_file_that_cannot_be_written_does_not_stop_the_takeover(watched
     dog.close()
     assert watched.guard.state is HALTED
     assert any("cannot be written" in said for said in watched.said)
+
+
+class MovedWatch:
+    """The machine's time and a stopwatch, each moved by the test."""
+
+    def __init__(self) -> None:
+        self.wall_ns = wall_now_ns()
+        self.passed_ns = 0
+
+    def dog(self, watched: Watched, say: Callable[[str], None]) -> Watchdog:
+        return Watchdog(watched.root, watched.heard.append, say, lambda: self.wall_ns, lambda: self.passed_ns)
+
+
+def test_a_clock_that_is_set_back_does_not_make_a_dead_session_look_alive(watched: Watched) -> None:
+    moved = MovedWatch()
+    watched.beat(beat_ns=moved.wall_ns)
+    moved.wall_ns -= 3_600 * NS
+    dog = moved.dog(watched, watched.said.append)
+    dog.look()
+    moved.passed_ns = 31 * NS
+    dog.look()
+    dog.close()
+    assert len(takeovers(watched.root, NAME)) == 1
+    assert "silent for 31 s (limit 30 s)" in watched.heard[0]
+
+
+def test_a_session_that_beats_on_is_alive_however_the_clock_is_set_back(watched: Watched) -> None:
+    moved = MovedWatch()
+    dog = moved.dog(watched, watched.said.append)
+    for second in range(100):
+        watched.beat(beat_ns=moved.wall_ns)
+        dog.look()
+        moved.passed_ns += NS
+        moved.wall_ns -= second * NS
+    dog.close()
+    assert takeovers(watched.root, NAME) == []
+
+
+def test_a_clock_that_is_set_back_does_not_put_off_the_next_try(watched: Watched) -> None:
+    watched.beat(**silent(), endpoint="nonsense")
+    assert watched.look() == 1
+    watched.beat(has_ended=True, is_flat=False, endpoint="nonsense", started_ns=0)
+    assert watched.look() == 2
+    watched.ahead_s = -3_600
+    assert watched.look() == 3
+
+
+def broken(words: list[str]) -> Callable[[str], None]:
+    """Break each ladder at its first sentence, with the next of the words, or the last."""
+
+    def say(_: str) -> None:
+        raise RuntimeError(words.pop(0) if len(words) > 1 else words[0])
+
+    return say
+
+
+def test_what_breaks_unforeseen_is_not_tried_again_before_its_pause_is_over(watched: Watched) -> None:
+    moved = MovedWatch()
+    watched.beat(**silent())
+    dog = moved.dog(watched, broken(["first", "second"]))
+    assert wait_for(lambda: looked(dog) and "first" in watched.heard[-1])
+    moved.passed_ns += NS - 1
+    for _ in range(50):
+        dog.look()
+    dog.close()
+    assert len(watched.heard) == 2  # that it begins, and that it failed
+    assert watched.guard.state is HALTED
+
+
+def test_the_pause_after_each_failure_is_twice_the_last_one_up_to_a_minute() -> None:
+    pauses = [Failing(times, "", 0).pause_ns // NS for times in range(1, 10)]
+    assert pauses == [1, 2, 4, 8, 16, 32, TRY_AGAIN_S, TRY_AGAIN_S, TRY_AGAIN_S]
+
+
+def test_the_same_failure_is_told_once_and_another_one_at_once(watched: Watched) -> None:
+    moved = MovedWatch()
+    watched.beat(**silent())
+    dog = moved.dog(watched, broken(["one"] * 5 + ["another"]))
+
+    def later() -> bool:
+        moved.passed_ns += TRY_AGAIN_S * NS
+        return looked(dog)
+
+    assert wait_for(lambda: later() and "another" in watched.heard[-1])
+    dog.close()
+    begun, failed, other = watched.heard
+    assert "is silent for" in begun
+    assert "taking over failed (RuntimeError: one)" in failed
+    assert "taking over failed (RuntimeError: another)" in other
+
+
+def looked(dog: Watchdog) -> bool:
+    dog.look()
+    return True
+
+
+def wait_for(holds: Callable[[], bool], within_s: float = 20) -> bool:
+    deadline_ns = SystemClock().stopwatch_ns() + int(within_s * NS)
+    while not holds() and SystemClock().stopwatch_ns() < deadline_ns:
+        pause(0.002)
+    return holds()
+
+
+def test_a_watchdog_whose_output_nobody_reads_any_more_watches_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    gone = os.fdopen(writer, "w")
+    monkeypatch.setattr(sys, "stdout", gone)
+    print_line("watching")
+    print_line("watching on")
+    monkeypatch.undo()
+    with pytest.raises(BrokenPipeError):
+        gone.close()

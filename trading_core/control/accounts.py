@@ -34,9 +34,12 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.beat_problem) or (self.beat is not None and not self.beat.has_ended)
 
     def is_silent(self, now_ns: int) -> bool:
-        """Tell whether the session that should be alive has not said so for the plan's time."""
+        """Tell whether the session that should be alive has not said so for the plan's time.
+
+        A beat that lies so far ahead proves no life either: the clock was set back since it was written.
+        """
         beat = self.beat
-        return beat is not None and not beat.has_ended and beat.silent_s(now_ns) > beat.lost_after_s
+        return beat is not None and not beat.has_ended and abs(beat.silent_s(now_ns)) > beat.lost_after_s
 
 
 def list_accounts(event_store_root: Path) -> list[Account]:
