@@ -10,11 +10,12 @@ import typer
 
 from flows.console import make_console
 from trading_core.clock import iso
-from trading_core.control.accounts import account_guard, accounts_meant, list_accounts
+from trading_core.control.accounts import STATE_FILE, account_guard, accounts_meant, list_accounts
 from trading_core.control.actions import live_account
 from trading_core.control.actions import resume as set_active
 from trading_core.errors import ConfigurationError
 from trading_core.settings import load_settings
+from trading_core.state_repair import repair as repair_file
 from trading_core.trading_state import TradingState
 
 app = typer.Typer(no_args_is_help=True, help="Show and set the trading state of the live account, or of any by name.")
@@ -58,6 +59,18 @@ def resume(
     [meant] = accounts_meant(_root(), account=_name(account), live_account=live_account())
     done = set_active(_root(), meant, operator=operator, reason=reason)
     make_console().print(f"now: {done.after}")
+
+
+@app.command()
+def repair(
+    operator: Annotated[str, typer.Option(help="Your name; it is audited.")], reason: Reason, account: Named = ""
+) -> None:
+    """Set aside lines that cannot be read, as a full disk leaves them. The account is HALTED after it."""
+    name = _name(account)
+    done = repair_file(_root() / "accounts" / name / STATE_FILE, operator=operator, reason=reason)
+    console = make_console()
+    console.print(f"{done.damage.words}; the file as it was: {done.set_aside}", markup=False)
+    console.print(f"now: {account_guard(_root(), name).state}; look at the venue, then greenlight state resume")
 
 
 def _name(account: str) -> str:

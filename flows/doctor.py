@@ -14,10 +14,11 @@ from pathlib import Path
 
 from flows.up import HOST, listens
 from flows.up_files import read_up
-from trading_core.control.accounts import list_accounts
+from trading_core.control.accounts import STATE_FILE, list_accounts
 from trading_core.errors import GreenlightError
 from trading_core.prepare import LOCK_FILE
 from trading_core.settings import Settings
+from trading_core.state_repair import damage_of
 from trading_core.storage.event_reader import list_runs
 
 PYTHON_NEEDED = (3, 11)
@@ -139,7 +140,9 @@ def _disk(root: Path) -> Found:
 
 
 def _leftovers(settings: Settings, home: Path) -> list[Found]:
-    looks: tuple[Callable[[], Found | None], ...] = (lambda: _killed_up(home), lambda: _lost_sessions(settings))
+    looks: tuple[Callable[[], Found | None], ...] = (
+        lambda: _killed_up(home), lambda: _lost_sessions(settings), lambda: _damaged_states(settings)
+    )
     return [f for look in looks if (f := look()) is not None] or [Found("leftovers", Health.WELL, "none")]
 
 
@@ -160,6 +163,21 @@ def _lost_sessions(settings: Settings) -> Found | None:
         "sessions", Health.BROKEN, f"never said that they ended: {', '.join(lost)[:200]}",
         "look at the venue; greenlight emergency close-all, or run again under the same run id",
     )
+
+
+def _damaged_states(settings: Settings) -> Found | None:
+    root = settings.event_store_root
+    for account in list_accounts(root):
+        try:
+            words = damage_of(root / "accounts" / account.name / STATE_FILE).words
+        except GreenlightError as e:
+            return Found("trading state", Health.BROKEN, str(e), "make the file readable; until then it is HALTED")
+        if words:
+            return Found(
+                "trading state", Health.BROKEN, f"of account {account.name}: {words}; it is HALTED",
+                f"greenlight state repair --account {account.name} --operator NAME --reason WHY",
+            )
+    return None
 
 
 def _beats(beat: object) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 
@@ -100,11 +101,12 @@ class TradingGuard:
     def loosen(self, state: TradingState, *, reason: str, operator: str) -> TradingState:
         """Set a looser state. Only for an operator's explicit command: it is audited by name.
 
-        Raises StorageError if the file cannot be written: then nothing is loosened.
+        Raises StorageError if the file cannot be written, or is damaged: then nothing is loosened.
         """
         if not operator:
             raise ConfigurationError("loosening the trading state needs the operator's name")
         with self._lock:
+            self._require_whole()
             now_ns = self._now_ns()
             self._append(
                 StateRecord(state=state, reason=reason, actor=operator, ts_ns=now_ns, is_loosening=True)
@@ -142,6 +144,17 @@ class TradingGuard:
             self._seen = None
         file_state = TradingState.HALTED if self._is_killed else self._file_state
         return max(file_state, self._unsaved, key=lambda state: state.rank)
+
+    def _require_whole(self) -> None:
+        """Raise StorageError if a line cannot be read: one more would not be, either, or would be glued to it."""
+        try:
+            with suppress(OSError):  # a file that cannot be opened cannot be written, either: that is said then
+                self._records()
+        except ValueError as e:
+            raise StorageError(
+                f"trading state {self._path} cannot be read ({e}): it stays HALTED; a damaged line is set aside by "
+                "greenlight state repair"
+            ) from e
 
     def _take(self, records: list[StateRecord]) -> None:
         loosenings = frozenset(record for record in records if record.is_loosening)

@@ -55,7 +55,7 @@ class Failing(NamedTuple):
     @property
     def pause_ns(self) -> int:
         """Return how long to leave it: from a second on, twice as long each time."""
-        return min(2 ** (self.times - 1), TRY_AGAIN_S) * NS
+        return min(1 << (self.times - 1), TRY_AGAIN_S) * NS
 
 
 class Watchdog:

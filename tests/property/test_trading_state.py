@@ -6,10 +6,13 @@ import tempfile
 from itertools import count
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from trading_core.errors import StorageError
+from trading_core.state_repair import damage_of, repair
 from trading_core.trading_state import StateRecord, TradingGuard, TradingState, state_after
 
 states = st.sampled_from(TradingState)
@@ -38,8 +41,18 @@ class OneFileTwoProcesses(RuleBasedStateMachine):
 
     @rule(i=who, state=states)
     def loosen(self, i: int, state: TradingState) -> None:
-        self.guards[i].loosen(state, reason="", operator="kim")
-        self.floor = [0, 0]
+        if damage_of(self.path).lines:
+            with pytest.raises(StorageError, match="greenlight state repair"):
+                self.guards[i].loosen(state, reason="", operator="kim")
+        else:
+            self.guards[i].loosen(state, reason="", operator="kim")
+            self.floor = [0, 0]
+
+    @precondition(lambda self: damage_of(self.path).lines)
+    @rule()
+    def repair(self) -> None:
+        repair(self.path, operator="kim", reason="damaged")
+        assert self._guard().state is TradingState.HALTED
 
     @rule(garbage=st.sampled_from([b"nonsense\n", b"{", b""]))
     def damage(self, garbage: bytes) -> None:
