@@ -23,7 +23,7 @@ from trading_core.advanced_trade.broker_retry import RetryingTransport
 from trading_core.advanced_trade.credentials import parse_credentials
 from trading_core.advanced_trade.jwt_sign import TokenSigner
 from trading_core.advanced_trade.keys import KeyKind, generate_key
-from trading_core.advanced_trade.rest_connections import Answer, RestConnections
+from trading_core.advanced_trade.rest_connections import Answer, RestConnections, Timeouts
 from trading_core.advanced_trade.sdk_transport import SdkTransport, SigningClient
 from trading_core.clock import SystemClock, pause
 from trading_core.commands import SubmitOrder
@@ -41,7 +41,7 @@ class NoNetwork(RestConnections):
     ready_ns = 0
     ready_cpu_ns = 0
 
-    def send(self, method: str, request: bytes, timeout_s: tuple[float, float]) -> Answer:
+    def send(self, method: str, request: bytes, timeouts: Timeouts) -> Answer:
         """Take the bytes instead of writing them."""
         self.ready_ns, self.ready_cpu_ns = SystemClock().stopwatch_ns(), time.thread_time_ns()
         assert method == "POST"

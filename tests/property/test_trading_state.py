@@ -48,7 +48,7 @@ class OneFileTwoProcesses(RuleBasedStateMachine):
             self.guards[i].loosen(state, reason="", operator="kim")
             self.floor = [0, 0]
 
-    @precondition(lambda self: damage_of(self.path).lines)
+    @precondition(lambda self: bool(damage_of(self.path).lines))
     @rule()
     def repair(self) -> None:
         repair(self.path, operator="kim", reason="damaged")
