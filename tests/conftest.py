@@ -25,7 +25,7 @@ def _lacks_chromium() -> str:
 
 def _lacks_postgres() -> str:
     try:
-        with socket.create_connection(POSTGRES, timeout=1):
+        with socket.create_connection(POSTGRES, timeout=5):
             return ""
     except OSError as e:
         return f"no PostgreSQL at {POSTGRES[0]}:{POSTGRES[1]} ({e}): start it to run its tests"
@@ -33,7 +33,7 @@ def _lacks_postgres() -> str:
 
 def _lacks_redis() -> str:
     try:
-        with socket.create_connection(REDIS, timeout=1):
+        with socket.create_connection(REDIS, timeout=5):
             return ""
     except OSError as e:
         return f"no Redis at {REDIS[0]}:{REDIS[1]} ({e}): start it to run its tests"

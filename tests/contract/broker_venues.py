@@ -50,7 +50,7 @@ class Venue:
         touch = ticks * product.price_increment
         return product.round_price(touch * (1 - Decimal(side.sign * away_bps) / 10_000), side)
 
-    def events_until(self, condition: Callable[[list[AnyEvent]], bool], within_s: int = 20) -> list[AnyEvent]:
+    def events_until(self, condition: Callable[[list[AnyEvent]], bool], within_s: int = 60) -> list[AnyEvent]:
         """Return what the feed said until the condition holds; fails when it does not come true in time."""
         seen: list[AnyEvent] = []
         deadline_ns = self.clock.now_ns() + within_s * NS

@@ -105,7 +105,7 @@ def test_answers_are_slow() -> None:
 def test_request_hangs_until_the_client_gives_up() -> None:
     with running_venue(faults=FaultPlan(hang_share=1.0, hang_s=20.0)) as venue:
         with pytest.raises(requests.ReadTimeout):
-            requests.get(f"{venue.url}{BASE}/time", timeout=0.5)
+            requests.get(f"{venue.url}{BASE}/time", timeout=(30, 0.5))
         venue.faults()
         assert venue.get(f"{BASE}/time").status_code == 200
 
@@ -229,7 +229,7 @@ def test_control_route_is_off_unless_asked_for() -> None:
 )
 def test_control_route_refuses_nonsense(body: bytes) -> None:
     with running_venue() as venue:
-        answer = requests.post(f"{venue.url}/_control/faults", data=body, timeout=5)
+        answer = requests.post(f"{venue.url}/_control/faults", data=body, timeout=30)
     assert answer.status_code == 400
     assert answer.json()["error"]
 
@@ -237,7 +237,7 @@ def test_control_route_refuses_nonsense(body: bytes) -> None:
 def test_control_route_switches_a_preset_and_shows_the_state(client_order_id: str) -> None:
     with running_venue() as venue:
         venue.send("POST", f"{BASE}/orders", order(client_order_id))
-        requests.post(f"{venue.url}/_control/faults", json={"name": "clock_off_10s"}, timeout=5)
+        requests.post(f"{venue.url}/_control/faults", json={"name": "clock_off_10s"}, timeout=30)
         state = venue.get("/_control/state").json()
     assert state["faults"] == "clock_off_10s"
     assert len(state["accounts"]["default"]["open_orders"]) == 1
@@ -267,11 +267,11 @@ def test_product_is_halted_at_run_time(client_order_id: str) -> None:
 
 def test_book_cannot_become_thin_at_run_time() -> None:
     with running_venue() as venue:
-        answer = requests.post(f"{venue.url}/_control/faults", json={"name": "thin_book"}, timeout=5)
+        answer = requests.post(f"{venue.url}/_control/faults", json={"name": "thin_book"}, timeout=30)
     assert answer.status_code == 400
     assert "start a new one" in answer.json()["error"]
 
 
 def test_time_of_a_running_venue_cannot_be_moved(venue_server: Venue) -> None:
-    answer = requests.post(f"{venue_server.url}/_control/advance", json={"seconds": 1}, timeout=5)
+    answer = requests.post(f"{venue_server.url}/_control/advance", json={"seconds": 1}, timeout=30)
     assert answer.status_code == 400

@@ -91,7 +91,7 @@ def test_server_says_where_it_is_and_ends_cleanly_on_a_signal(launcher: Launcher
     line = ready(process)
     assert set(line) == {"port", "rest_host", "ws_url", "ws_user_url", "pid"}
     assert line["pid"] == process.pid
-    assert requests.get(f"http://{line['rest_host']}{BASE}/time", timeout=5).status_code == 200
+    assert requests.get(f"http://{line['rest_host']}{BASE}/time", timeout=30).status_code == 200
     process.send_signal(number)
     assert process.wait(WITHIN_S) == 0
 
@@ -119,7 +119,7 @@ def test_an_orphan_stays_for_the_session_that_still_needs_it(launcher: Launcher)
     parent.kill()
     parent.communicate()
     assert brief.wait(WITHIN_S) == 0
-    assert requests.get(f"http://{address}{BASE}/time", timeout=5).status_code == 200
+    assert requests.get(f"http://{address}{BASE}/time", timeout=30).status_code == 200
     lasting.terminate()
     assert lasting.wait(WITHIN_S) == 0
 

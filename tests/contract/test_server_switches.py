@@ -72,9 +72,9 @@ def test_heartbeat_counter_is_an_integer_unless_switched(is_on: bool, counter: i
         url = venue.ready.ws_url
         with connect(url) as connection:
             connection.send('{"type":"subscribe","channel":"heartbeats"}')
-            json.loads(connection.recv(timeout=5))
+            json.loads(connection.recv(timeout=30))
             venue.advance(1)
-            frame = json.loads(connection.recv(timeout=5))
+            frame = json.loads(connection.recv(timeout=30))
     assert frame["events"][0]["heartbeat_counter"] == counter
 
 

@@ -30,7 +30,7 @@ from trading_core.local_exchange.faults import FaultPlan
 
 BASE = "/api/v3/brokerage"
 UNLIMITED = GatewayConfig(limits=RateLimits(private_per_s=0, public_per_s=0))
-FRAME_WITHIN_S = 10.0
+FRAME_WITHIN_S = 30.0
 
 
 class CheckingClient(RESTClient):  # type: ignore[misc]  # the SDK has no types
@@ -73,7 +73,7 @@ class Venue:
         """Return the SDK's client with an ES256 key, speaking plain HTTP to the venue."""
         key = key or self.keys[KeyKind.ES256]
         client = CheckingClient(
-            api_key=key.name, api_secret=key.private_key, base_url=self.ready.rest_host, timeout=10
+            api_key=key.name, api_secret=key.private_key, base_url=self.ready.rest_host, timeout=30
         )
         client.session.mount("https://127.0.0.1:", LoopbackAdapter())
         return client
@@ -84,23 +84,23 @@ class Venue:
 
     def get(self, path: str, **kwargs: Any) -> requests.Response:
         """Send an unsigned GET."""
-        return self._checked(requests.get(self.url + path, timeout=10, **kwargs), path)
+        return self._checked(requests.get(self.url + path, timeout=30, **kwargs), path)
 
     def send(self, method: str, path: str, body: bytes = b"", **kwargs: Any) -> requests.Response:
         """Send a signed request with a raw body."""
         token = self.signer().rest_token(method, self.ready.rest_host, path)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json", **kwargs.pop("headers", {})}
-        answer = requests.request(method, self.url + path, data=body, headers=headers, timeout=10, **kwargs)
+        answer = requests.request(method, self.url + path, data=body, headers=headers, timeout=30, **kwargs)
         return self._checked(answer, path)
 
     def faults(self, **plan: Any) -> None:
         """Put a fault plan in force over the control route; none makes the venue healthy."""
-        answer = requests.post(f"{self.url}/_control/faults", json=plan or {"name": "none"}, timeout=10)
+        answer = requests.post(f"{self.url}/_control/faults", json=plan or {"name": "none"}, timeout=30)
         assert answer.status_code == 200, answer.text
 
     def advance(self, seconds: float) -> None:
         """Move a manual venue's time."""
-        answer = requests.post(f"{self.url}/_control/advance", json={"seconds": seconds}, timeout=10)
+        answer = requests.post(f"{self.url}/_control/advance", json={"seconds": seconds}, timeout=30)
         assert answer.status_code == 200, answer.text
 
     @contextmanager

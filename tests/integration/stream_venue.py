@@ -109,7 +109,7 @@ class StreamVenue:
             socket.close(int(end))
 
 
-def until(condition: Callable[[], bool], within_s: float = 10.0) -> None:
+def until(condition: Callable[[], bool], within_s: float = 30.0) -> None:
     """Wait for a condition; fails when it does not come true in time."""
     clock = SystemClock()
     deadline_ns = clock.now_ns() + int(within_s * NS)

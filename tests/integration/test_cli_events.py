@@ -129,7 +129,7 @@ def test_follow_shows_what_comes_and_an_unknown_run_ends_with_code_2(stored: Sto
             store.append(make_alert(77), "input", durable=True)
             assert '"alert-77"' in tail.stdout.readline()
         tail.send_signal(signal.SIGINT)
-        assert tail.wait(timeout=20) == 0
+        assert tail.wait(timeout=60) == 0
 
 
 def test_a_replay_says_equal_or_where_it_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

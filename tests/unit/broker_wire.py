@@ -86,7 +86,7 @@ def served(*answers: bytes, retries_max: int = 0) -> Iterator[tuple[Wire, Retryi
     wire = Wire(answers)
     waited: list[float] = []
     client = SigningClient(wire.host, make_signer(), is_tls=False)
-    client.timeouts = Timeouts(1, 0.3, 2)
+    client.timeouts = Timeouts(10, 1, 2) if HANG in answers else Timeouts(10, 10, 20)
     transport = RetryingTransport(SdkTransport(client), Random(7), waited.append, retries_max=retries_max)
     try:
         yield wire, transport, waited

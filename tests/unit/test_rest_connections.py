@@ -23,7 +23,7 @@ from trading_core.advanced_trade.sdk_transport import SdkTransport, SigningClien
 from trading_core.errors import VenueUnavailable
 
 ASKED = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
-TIMEOUTS = Timeouts(2, 2, 4)
+TIMEOUTS = Timeouts(20, 20, 40)
 EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n"
 UNTIL_CLOSED = b"HTTP/1.1 200 OK\r\n\r\n{}"
@@ -48,7 +48,7 @@ class Keeper:
             connection, _ = self._socket.accept()
             self.connections += 1
             with connection:
-                connection.settimeout(5)
+                connection.settimeout(20)
                 while self._answers and (request := connection.recv(65_536)):
                     self.requests.append(request)
                     connection.sendall(self._answers.pop(0))
@@ -86,7 +86,7 @@ def test_a_request_is_one_write_however_large_its_head() -> None:
 def test_a_connection_that_the_venue_closed_meanwhile_is_not_used_again() -> None:
     with keeping(EMPTY, EMPTY, closes_after=(1,)) as (keeper, connections):
         connections.send("GET", ASKED, TIMEOUTS)
-        assert keeper.closed.wait(5)
+        assert keeper.closed.wait(20)
         assert connections.send("GET", ASKED, TIMEOUTS).status == 200
     assert keeper.connections == 2
 
