@@ -13,6 +13,7 @@ import typer
 from flows.cli_gate import RunName, find_run
 from flows.console import make_console, show_decision
 from flows.finished_run import decide_again_at, stages_of
+from flows.wake import woken
 from trading_core.clock import SystemClock, from_iso, iso
 from trading_core.errors import ConfigurationError
 from trading_core.gate.baselines import is_good
@@ -23,10 +24,10 @@ from trading_core.gate.publish import GateFiles
 from trading_core.gate.record import record_from_bytes
 from trading_core.gate.signing import signing_key
 from trading_core.gate.start_approval import (
-    START_REQUEST,
-    StartRequest,
-    answer_start,
+    file_answer,
+    last_request,
     requester_of,
+    start_answer,
     without_own_yes,
 )
 from trading_core.money import decimal_of
@@ -68,11 +69,12 @@ def approve(
     run: RunName,
     approver: Annotated[str, typer.Option(help="Your name; two approvals by one person are one.")],
     subject: Annotated[str, typer.Option(help="The first 8 letters of the subject's digest, typed as a confirmation.")],
-    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; at least 4 letters for a run that has not traded.")] = "",
     reject: Annotated[bool, typer.Option("--reject", help="Say no; one no outweighs every yes.")] = False,
 ) -> None:
     """Answer for exactly this subject and this evidence; the answer expires after the time that the plan gives."""
-    if _approved_start(run, approver, subject, reason, not reject):
+    said = {"approver": approver, "answer": "reject" if reject else "approve", "reason": reason, "subject": subject}
+    if _approved_start(run, said):
         return
     store, record, now_ns = _decided(run)
     plan = Plan.model_validate_json(store.read(PLAN))
@@ -89,19 +91,16 @@ def approve(
     )
 
 
-def _approved_start(run: str, approver: str, typed: str, reason: str, is_approved: bool) -> bool:
+def _approved_start(run: str, said: dict[str, str]) -> bool:
     """File the answer to a run that is held before it trades; return False for one that was decided."""
     folder = find_run(load_settings(os.environ), run)
-    path, store = folder / START_REQUEST, ArtifactStore(folder)
-    if DECISION in store.manifest().artifacts or not path.exists():
+    asked, store = last_request(folder), ArtifactStore(folder)
+    if asked is None or DECISION in store.manifest().artifacts:
         return False
-    asked = StartRequest.model_validate_json(path.read_bytes())
-    answer = answer_start(
-        asked, approver=approver, is_approved=is_approved, typed=typed, reason=reason, now_ns=SystemClock().now_ns()
-    )
-    GateFiles(_context(store).event_store_root).people.file_approval(answer)
+    given = start_answer(said)
+    answer = file_answer(asked, given, GateFiles(_context(store).event_store_root), SystemClock().now_ns())
     make_console().print(
-        f"{answer.decision} by {approver} filed until {iso(answer.expires_ns)}: run greenlight retry {asked.run_id}",
+        f"{answer.decision} by {answer.approver} filed until {iso(answer.expires_ns)}: {woken(asked, given)}",
         markup=False, soft_wrap=True,
     )
     return True

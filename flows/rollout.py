@@ -21,7 +21,7 @@ from flows.finished_run import decide_again_at
 from flows.labels import label
 from flows.late import skipped_if_late
 from flows.requests import Again, RolloutRequest, VenueRequest
-from flows.start_gate import HOLD, held_back
+from flows.start_gate import held_back
 from tasks.artifact_analysis import artifact_analysis
 from tasks.capability_probe import capability_probe
 from tasks.dry_run_pulse import dry_run_pulse
@@ -62,16 +62,16 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     """Promote a bot by one rung: six stages in order, each a gate for the next, and a verdict as the run's state.
 
     GO: every must was shown. CONDITIONAL: nothing failed, not everything was shown. NoGo: the message names the first
-    reason. Hold: people must approve first. Refused or Skipped: nothing was started. Any other failure is a
-    bug or a crash, and no verdict.
+    reason. Suspended or Hold: people must approve first. Rejected or Expired: they said no, or nothing in time. Refused
+    or Skipped: nothing was started. Any other failure is a bug or a crash, and no verdict.
     """
     if (skipped := skipped_if_late(request.start_within_s)) is not None:
         return skipped
     try:
         context, held = begin(request)
         label(context)
-        if why := held_back(context, request):
-            return answered(Failed(name=HOLD, message=why))
+        if (held_state := held_back(context, request)) is not None:
+            return held_state
         with account_slot(context, request.account_wait_s):
             stages = trade(context, held)
     except (AccountBusy, AlreadyDecided) as e:
@@ -99,6 +99,7 @@ def run_from_command_line(**asked: object) -> State[Any]:
 def begin(request: RolloutRequest) -> tuple[RunContext, dict[Stage, StageResult]]:
     """Return the run's context and what it need not execute again; raises AlreadyDecided if its verdict stands."""
     described, held = _described(request), dict[Stage, StageResult]()
+    # Prefect counts a run that was suspended and goes on as the same start.
     if request.again is Again.NO and (flow_run.run_count or 0) <= 1:
         require_undecided(plan_run(**described)[0])
         context = prepare_run(**described)

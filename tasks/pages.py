@@ -81,11 +81,15 @@ def criteria_rows(record: DecisionRecord) -> list[dict[str, str]]:
 
 def links(context: RunContext, html: Path) -> str:
     """Return where the report and the dashboard are. The report is a file: it opens on the machine that wrote it."""
-    found = [f"Report: `{html}`"]
-    if dashboard := os.environ.get(DASHBOARD_VARIABLE, "").rstrip("/"):
-        found.append(f"[Dashboard]({dashboard}/?run={quote(context.run_id, safe='')})")
+    found = [f"Report: `{html}`", dashboard_link(context.run_id)]
     found.append(f"Check it again: `greenlight verify {context.run_id}`")
-    return " · ".join(found)
+    return " · ".join(filter(None, found))
+
+
+def dashboard_link(run_id: str) -> str:
+    """Return a Markdown link to the run in the dashboard; empty where none was started with Prefect."""
+    dashboard = os.environ.get(DASHBOARD_VARIABLE, "").rstrip("/")
+    return f"[Dashboard]({dashboard}/?run={quote(run_id, safe='')})" if dashboard else ""
 
 
 def _charts(context: RunContext, key: str) -> list[ArtifactCreate]:

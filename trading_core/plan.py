@@ -283,7 +283,8 @@ class Approvals(PlanModel):
     """Who must agree before the next rung starts live."""
 
     count: int = Field(default=1, ge=0)
-    expires_h: int = 24
+    # Of a question and of an answer; a whole number stays one, for it is part of every plan's digest.
+    expires_h: Annotated[int, Field(gt=0)] | Annotated[Exact, Field(gt=0)] = 24
 
 
 class ParityMargins(PlanModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
@@ -103,7 +104,8 @@ def make_waiver(
 
 
 def make_approval(
-    record: DecisionRecord, *, approver: str, is_approved: bool, typed: str, reason: str, hours: int, now_ns: int
+    record: DecisionRecord, *, approver: str, is_approved: bool, typed: str, reason: str, hours: int | Decimal,
+    now_ns: int,
 ) -> Approval:
     """Return a person's answer; raises ConfigurationError unless they typed the head of the subject's digest."""
     head = record.subject_digest[:8]
@@ -114,7 +116,7 @@ def make_approval(
     return Approval(
         approver=approver, decision="approve" if is_approved else "reject", gate=record.gate,
         subject_digest=record.subject_digest, evidence_digest=record.evidence_digest, reason=reason,
-        given_ns=now_ns, expires_ns=now_ns + hours * HOUR_NS,
+        given_ns=now_ns, expires_ns=now_ns + int(hours * HOUR_NS),
     )
 
 
