@@ -7,7 +7,8 @@ from uuid import UUID
 
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.events.actions import RunDeployment, SendNotification
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotification
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.types import SecretDict
@@ -23,8 +24,12 @@ SILENT = "greenlight: no sign of life"
 SILENT_AFTER = timedelta(seconds=3 * ALIVE_EVERY_S)
 FINAL = {f"prefect.flow-run.{name}" for name in (
     "GO", "CONDITIONAL", "NoGo", "Refused", "Skipped", "Stopped", "Completed", "Failed", "Crashed", "Cancelled",
-    "StagePassed", "StageFailed",
+    "StagePassed", "StageFailed", "Hold", "Rejected", "Expired",
 )}
+EXPIRED = "Expired"
+EXPIRED_WORDS = "NO-GO (EXPIRED) before trading: nobody approved in time, and nothing was started. Retry asks anew."
+# How Prefect ends a run whose form nobody answered: as a failure among others, with this sentence and no other sign.
+NEVER_RESUMED = "The flow was paused and never resumed."
 ROLLOUT_RUNS = {"prefect.resource.role": "flow", "prefect.resource.name": "rollout"}
 # Without an event there is no name, and the emergency flow then means every account that trades.
 NAMED = {"__prefect_kind": "jinja", "template": "{{ event.resource['prefect.resource.name'] if event else '' }}"}
@@ -41,6 +46,14 @@ def automations(ladder_id: UUID, emergencies: dict[str, UUID], block_id: UUID | 
             name="greenlight: after a GO", trigger=_on("prefect.flow-run.GO", related=ROLLOUT_RUNS),
             description="Downstream of a GO, and of nothing else: the ladder is shown anew.",
             actions=[_run(ladder_id, {"level": "all"})],
+        )
+    )
+    acting.append(
+        AutomationCore(
+            name="greenlight: an approval expired",
+            trigger=_on("prefect.flow-run.Failed", match={"prefect.state-message": NEVER_RESUMED}),
+            description="A form that nobody answered in time is a no, and is shown as one.",
+            actions=[ChangeFlowRunState(name=EXPIRED, state=StateType.FAILED, message=EXPIRED_WORDS)],
         )
     )
     return acting if block_id is None else [*acting, *_telling(block_id)]
@@ -99,6 +112,11 @@ def _telling(block_id: UUID) -> list[AutomationCore]:
         )
         for name, words, trigger, body in (
             ("NO-GO", "A gate said no.", _on("prefect.flow-run.NoGo"), run),
+            ("approval wanted", "A run waits for people.", _on("prefect.flow-run.Suspended", "prefect.flow-run.Hold"),
+             "{{ flow_run.name }} trades nothing until people approve it: read and answer on its page.\n"
+             "{{ flow_run|ui_url }}"),
+            ("approval refused", "People said no, or nothing in time.",
+             _on("prefect.flow-run.Rejected", f"prefect.flow-run.{EXPIRED}"), run),
             ("crash", "A run ended without a verdict.", _on("prefect.flow-run.Crashed"), run),
             ("no sign of life", "A run that trades fell silent.", _silent(),
              "A run that trades has not said so for some minutes: look at the dashboard and at the venue."),
@@ -110,9 +128,10 @@ def _telling(block_id: UUID) -> list[AutomationCore]:
     ]
 
 
-def _on(*events: str, related: dict[str, str] | None = None) -> EventTrigger:
+def _on(*events: str, match: dict[str, str] | None = None, related: dict[str, str] | None = None) -> EventTrigger:
     return EventTrigger(
         posture=Posture.Reactive, expect=set(events), threshold=1, within=timedelta(0),
+        match=ResourceSpecification.model_validate(match or {}),
         match_related=ResourceSpecification.model_validate(related or {}),
     )
 

@@ -110,7 +110,7 @@ def test_a_run_that_needs_approval_holds_until_another_person_gave_it(home: Home
     assert (held.code, "NO-GO (HOLD)" in held.out, stored(home)) == (4, True, []), held
     assert home.flow_run(RUN)["state"]["name"] == "Hold"
     subject = one_line(held.out).partition("--subject ")[2].split()[0]
-    own = home.run("approve", RUN, "--approver", "rita", "--subject", subject)
+    own = home.run("approve", RUN, "--approver", "rita", "--subject", subject, "--reason", "mine")
     assert (own.code, "may not approve" in own.err) == (2, True), own
     other = home.run("approve", RUN, "--approver", "Ada", "--subject", subject, "--reason", "seen")
     assert other.code == 0, other

@@ -167,10 +167,23 @@ def test_an_alert_of_an_account_reaches_its_own_machine_only() -> None:
     shared, own = uuid4(), uuid4()
     wanted = automations(uuid4(), {POOL: shared, pool_of("alpha"): own}, None)
     made = {core.name: core.model_dump(mode="json") for core in wanted}
-    assert len(made) == 5
+    assert len(made) == 6
     alert = made["greenlight: critical alert of greenlight-alpha"]
     assert alert["trigger"]["match_related"] == {
         "prefect.resource.role": "work-pool", "prefect.resource.name": "greenlight-alpha",
     }
     assert [action["deployment_id"] for action in alert["actions"]] == [str(own)]
     assert made["greenlight: critical alert"]["actions"][0]["parameters"]["request"]["known_only"] is True
+
+
+def test_a_run_that_waits_for_people_or_was_refused_by_them_is_told_like_a_no_go() -> None:
+    wanted = {core.name: core for core in automations(uuid4(), {POOL: uuid4()}, uuid4())}
+    told = {
+        name: sorted(wanted[f"greenlight: tell of {name}"].trigger.model_dump()["expect"])
+        for name in ("NO-GO", "approval wanted", "approval refused")
+    }
+    assert told == {
+        "NO-GO": ["prefect.flow-run.NoGo"],
+        "approval wanted": ["prefect.flow-run.Hold", "prefect.flow-run.Suspended"],
+        "approval refused": ["prefect.flow-run.Expired", "prefect.flow-run.Rejected"],
+    }
