@@ -33,7 +33,7 @@ from trading_core.gate.people import (
 )
 from trading_core.gate.publish import GateFiles
 from trading_core.gate.signing import load_public_key, load_signing_key
-from trading_core.gate.start_approval import START_REQUEST, start_request
+from trading_core.gate.start_approval import START_REQUEST, start_request, subject_of
 from trading_core.gate.verify import verify_run
 from trading_core.plan import Level
 from trading_core.plan_files import find_plan
@@ -160,7 +160,7 @@ def test_an_approval_that_is_not_for_this_now_holds_the_run(
 
 
 def test_the_yes_of_who_asked_for_the_run_does_not_count(live: Left) -> None:
-    asked = start_request(live[0], "Rita", GateFiles(live[0].event_store_root))
+    asked = start_request(live[0], subject_of(live[0]), "Rita", GateFiles(live[0].event_store_root))
     (live[0].run_dir / START_REQUEST).write_text(asked.model_dump_json(), "utf-8")
     held = decide(live)
     people(live).file_approval(answer(held, end_of(live), approver=" rita"))
