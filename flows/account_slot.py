@@ -6,7 +6,7 @@ for some minutes would stop trading (docs/adr/0032).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -18,12 +18,14 @@ from trading_core.clock import NS, SystemClock, pause
 from trading_core.errors import GreenlightError, StorageError
 from trading_core.plan import Level
 from trading_core.run import RunContext
+from trading_core.session_supervisor import is_alive, trading_run
 from trading_core.storage.lock import exclusive
 
 LOCK_FILE = "run.lock"
 # Also how long a crashed run keeps the account from others: the least that Prefect takes.
 LEASE_S = 60
 LOOK_EVERY_S = 0.5
+TAKE_WITHIN_S = 0.25  # whoever only looks holds the lock for an instant
 
 
 class AccountBusy(GreenlightError):
@@ -32,19 +34,27 @@ class AccountBusy(GreenlightError):
 
 @contextmanager
 def account_slot(context: RunContext, wait_s: float) -> Iterator[None]:
-    """Hold the account while the block runs; raises AccountBusy if another run has it for the whole wait."""
+    """Hold the account while the block runs; raises AccountBusy if another run has it for the whole wait.
+
+    A session that outlives its killed run has it, too: only that run may take it up.
+    """
     account = account_name(context)
-    folder = context.event_store_root / "accounts" / account
+    root = context.event_store_root
+
+    def is_free() -> bool:
+        return trading_run(root, account) in ("", context.run_id)
+
     with ExitStack() as held:
-        held.enter_context(locked(folder, account, wait_s))
+        held.enter_context(locked(root / "accounts" / account, account, wait_s, is_free))
         # The account of a rehearsal is its run's own: no other machine has it.
         if context.level is not Level.L0:
-            held.enter_context(limited(account, wait_s))
+            # The slot of the killed run whose session is taken up is its own, and free a lease later.
+            held.enter_context(limited(account, max(wait_s, 2 * LEASE_S) if is_alive(context) else wait_s))
         yield
 
 
 @contextmanager
-def locked(folder: Path, account: str, wait_s: float) -> Iterator[None]:
+def locked(folder: Path, account: str, wait_s: float, is_free: Callable[[], bool]) -> Iterator[None]:
     """Hold the lock of the account's folder; the kernel frees it when the process ends, however that ends.
 
     Raises StorageError if the folder cannot be made.
@@ -56,15 +66,24 @@ def locked(folder: Path, account: str, wait_s: float) -> Iterator[None]:
     clock = SystemClock()
     deadline_ns = clock.stopwatch_ns() + int(wait_s * NS)
     with ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(exclusive(folder / LOCK_FILE, 0))
-                break
-            except StorageError as e:
-                if clock.stopwatch_ns() >= deadline_ns:
-                    raise _busy(account, wait_s) from e
-                pause(LOOK_EVERY_S)
+        while not _is_taken(held, folder, is_free):
+            if clock.stopwatch_ns() >= deadline_ns:
+                raise _busy(account, wait_s)
+            pause(LOOK_EVERY_S)
         yield
+
+
+def _is_taken(held: ExitStack, folder: Path, is_free: Callable[[], bool]) -> bool:
+    """Take the lock if it and the account are free; else leave it to whoever may have it."""
+    with ExitStack() as maybe:
+        try:
+            maybe.enter_context(exclusive(folder / LOCK_FILE, TAKE_WITHIN_S))
+            if not is_free():
+                return False
+        except StorageError:
+            return False  # also a beat that cannot be read: who trades is not known
+        held.enter_context(maybe.pop_all())
+        return True
 
 
 @contextmanager

@@ -16,7 +16,10 @@ from trading_core.heartbeat import read_beats
 from trading_core.plan import Stage
 from trading_core.run import RunContext, VenueName
 from trading_core.run_files import DECISION, RUN, stage_result
-from trading_core.stages.passed import JUDGED, has_begun, passed_stages
+from trading_core.session_supervisor import is_alive, is_started_with
+from trading_core.stages.files import read_stage
+from trading_core.stages.live_micro_test import STOPPED
+from trading_core.stages.passed import JUDGED, has_begun, passed_stages, record_passed
 from trading_core.stages.result import StageResult
 from trading_core.storage.artifact_store import ArtifactStore
 
@@ -55,8 +58,9 @@ def require_undecided(context: RunContext) -> None:
 def go_on(context: RunContext, forced: Stage | None) -> Again:
     """Return how to go on with the run as it would be today; raises AlreadyDecided for one that was decided GO.
 
-    A live stage that was cut off is resumed under its run id. One that ended, that is to be done over, or whose subject
-    or artifacts have changed, is a further attempt: what was traded stays what it was.
+    A live stage whose session lives is taken up, one that was cut off is resumed, one whose session ended by itself is
+    judged as it is: all under the run's id. One that was stopped, that is to be done over, or whose subject or
+    artifacts have changed, is a further attempt: what was traded stays what it was.
     """
     store = ArtifactStore(context.run_dir)
     entries = store.manifest().artifacts
@@ -64,9 +68,14 @@ def go_on(context: RunContext, forced: Stage | None) -> Again:
         raise AlreadyDecided(f"run {context.run_id} is GO: there is nothing to retry; start a new run")
     if RUN not in entries or not has_begun(context):
         return Again(context.run_id)
-    await_session(context)
     traded = Stage.LIVE_MICRO_TEST
     is_forced = forced is not None and JUDGED.index(forced) <= JUDGED.index(traded)
+    if is_alive(context) and not is_forced:
+        return Again(context.run_id)
+    await_session(context)
+    if not is_forced and (left := ended_alone(context)) is not None:
+        record_passed(context, left, SystemClock().now_ns())
+        return Again(context.run_id)
     if traded in passed_stages(context, SystemClock().now_ns()) and not is_forced:
         return Again(context.run_id)
     if is_forced:
@@ -82,7 +91,23 @@ def kept_stages(context: RunContext, forced: Stage | None) -> dict[Stage, StageR
     """Return the stages that are not executed again, with their results."""
     held = passed_stages(context, SystemClock().now_ns())
     limit = len(JUDGED) if forced is None or forced not in JUDGED else JUDGED.index(forced)
-    return {stage: result for stage, result in held.items() if JUDGED.index(stage) < limit}
+    kept = {stage: result for stage, result in held.items() if JUDGED.index(stage) < limit}
+    if (left := ended_alone(context)) is not None and JUDGED.index(left.stage) < limit:
+        kept[left.stage] = left
+    return kept
+
+
+def ended_alone(context: RunContext) -> StageResult | None:
+    """Return the live stage's result if its session ended by itself after its run was lost, and nobody has judged it.
+
+    It stands, also one that failed: a further attempt must not make it disappear. One that was stopped shows nothing.
+    """
+    store = ArtifactStore(context.run_dir)
+    if DECISION in store.manifest().artifacts or not is_started_with(context):
+        return None
+    result = read_stage(context, Stage.LIVE_MICRO_TEST)
+    is_stopped = result is not None and any(check.name == STOPPED for check in result.checks)
+    return None if is_stopped else result
 
 
 def await_session(context: RunContext) -> None:

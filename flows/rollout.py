@@ -42,6 +42,7 @@ from trading_core.plan_files import find_plan
 from trading_core.prepare import plan_run, prepare_run
 from trading_core.run import RunContext, VenueName
 from trading_core.run_files import REQUEST
+from trading_core.session_supervisor import is_alive
 from trading_core.settings import Settings, load_settings
 from trading_core.stages.files import not_reached
 from trading_core.stages.passed import JUDGED, record_passed
@@ -99,13 +100,13 @@ def run_from_command_line(**asked: object) -> State[Any]:
 def begin(request: RolloutRequest) -> tuple[RunContext, dict[Stage, StageResult]]:
     """Return the run's context and what it need not execute again; raises AlreadyDecided if its verdict stands."""
     described, held = _described(request), dict[Stage, StageResult]()
+    named, _ = plan_run(**described)
     # Prefect counts a run that was suspended and goes on as the same start.
-    if request.again is Again.NO and (flow_run.run_count or 0) <= 1:
-        require_undecided(plan_run(**described)[0])
+    if request.again is Again.NO and (flow_run.run_count or 0) <= 1 and not is_alive(named):
+        require_undecided(named)
         context = prepare_run(**described)
     else:
         forced = None if request.again in (Again.NO, Again.FAILED) else Stage(request.again)
-        named, _ = plan_run(**described)
         planned, _ = plan_run(**{**described, "run_id": latest_attempt(named)})
         again = go_on(planned, forced)
         if again.words:

@@ -1,4 +1,4 @@
-"""A stage that passed in an earlier attempt of the run, shown among the others and not executed."""
+"""A stage that ended before this flow run began, shown among the others and not executed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEPT = "Kept"
 
 
 def kept(context: RunContext, result: StageResult) -> StageResult:
-    """Return the result of a stage that passed before, and show it as Kept."""
+    """Return the result of a stage that ended before, and show it as Kept."""
     name = str(result.stage).replace("_", " ")
     _kept.with_options(name=name, task_run_name=f"{name} (kept)")(context, result, return_state=True)
     return result
@@ -22,5 +22,6 @@ def kept(context: RunContext, result: StageResult) -> StageResult:
 
 @task(name="kept stage", **ACTS)
 def _kept(context: RunContext, result: StageResult) -> State[StageResult]:
-    words = f"passed before in run {context.run_id}, on the same subject and artifacts: not executed again"
+    before = f"{result.status} before in run {context.run_id}"
+    words = f"{before}, on the same subject and artifacts: not executed again"
     return Completed(name=KEPT, message=words, data=result)

@@ -1,7 +1,7 @@
 """The live micro test in a process of its own: `python -m trading_core.session_process CONTEXT.json ENDPOINT.json`.
 
-"stop" or the end of the pipe on stdin, SIGTERM and SIGINT all mean the same: reduce-only, flat, artifacts saved, result
-written. Exit code 0 says that the result is in the run directory.
+SIGTERM and SIGINT mean the same: reduce-only, flat, artifacts saved, result written. So does a lost supervisor, past
+the grace time. Exit code 0 says that the result is in the run directory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from trading_core.bootstrap import Connection, account_name, connect, make_guard
-from trading_core.clock import NS, Clock, SystemClock, pause
+from trading_core.clock import NS, Clock, SystemClock, iso, pause
 from trading_core.errors import ConfigurationError, StorageError
 from trading_core.gate.signing import signing_key
 from trading_core.gate.subject import Subject
@@ -38,10 +38,11 @@ from trading_core.storage.event_store import EventStore
 from trading_core.storage.lock import exclusive
 from trading_core.strategies.port import load_strategy
 from trading_core.tenure import RungTenure
+from trading_core.tie import GIVEN_UP, Tie
 from trading_core.trading_state import TradingGuard, TradingState
 
 STALLED_AFTER_S = 15.0  # a REST call may hold the loop for its time-out of 10 s; longer, and the session counts as hung
-READ_BYTES = 4_096
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 LOCK_FILE = "session.lock"
 PREDECESSOR_ENDS_WITHIN_S = 240.0  # as long as a supervisor waits for a session that it stopped
 LOOK_EVERY_S = 0.5
@@ -122,14 +123,18 @@ def _tenure(context: RunContext, clock: Clock, guard: TradingGuard, lifeline: Li
 
 
 class Pulse:
-    """A thread that beats while the session's loop moves: a hung loop looks dead to the watchdog, and should."""
+    """A thread that beats while the session's loop moves: a hung loop looks dead to the watchdog, and should.
+
+    It looks at the tie, too: a thread of its own for that could die and nobody would know.
+    """
 
     def __init__(
-        self, heartbeat: Heartbeat, lifeline: Lifeline, stalled_after_s: float = STALLED_AFTER_S
+        self, heartbeat: Heartbeat, lifeline: Lifeline, tie: Tie, stalled_after_s: float = STALLED_AFTER_S
     ) -> None:
         self._stalled_after_ns = int(stalled_after_s * NS)
         self._heartbeat = heartbeat
         self._lifeline = lifeline
+        self._tie = tie
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -147,37 +152,16 @@ class Pulse:
         clock = SystemClock()
         seen, moved_ns = -1, clock.stopwatch_ns()
         while True:
+            alone = self._tie.look()
             if self._lifeline.moves != seen:
                 seen, moved_ns = self._lifeline.moves, clock.stopwatch_ns()
             if clock.stopwatch_ns() - moved_ns <= self._stalled_after_ns:
                 try:
-                    self._heartbeat.beat()
+                    self._heartbeat.beat(*alone)
                 except StorageError as e:
                     log.error("heartbeat_failed", extra={"why": str(e)})  # silence is what the watchdog acts on
             if self._is_over.wait(BEAT_EVERY_S):
                 return
-
-
-def watch_supervisor(descriptor: int, lifeline: Lifeline, guard: TradingGuard) -> threading.Thread:
-    """Stop the session at "stop" or at the end of the pipe, and tighten at once, whatever the loop is waiting for."""
-
-    def watch() -> None:
-        text = b""
-        while b"stop\n" not in text:
-            try:
-                chunk = os.read(descriptor, READ_BYTES)
-            except OSError:
-                chunk = b""
-            if not chunk:
-                lifeline.stop("stopped: the supervisor's end of the pipe closed")
-                break
-            text = (text + chunk)[-READ_BYTES:]
-        lifeline.stop("stopped by the supervisor")
-        guard.tighten(TradingState.REDUCE_ONLY, reason=lifeline.stop_reason, actor="supervisor")
-
-    thread = threading.Thread(target=watch, name="supervisor", daemon=True)
-    thread.start()
-    return thread
 
 
 def stop_on_signals(lifeline: Lifeline, guard: TradingGuard) -> None:
@@ -187,8 +171,10 @@ def stop_on_signals(lifeline: Lifeline, guard: TradingGuard) -> None:
         lifeline.stop(f"stopped by {signal.Signals(number).name}")
         guard.tighten(TradingState.REDUCE_ONLY, reason=lifeline.stop_reason, actor="signal")
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in STOP_SIGNALS:
         signal.signal(number, stop)
+    # Whoever started us blocked them: one that came before now comes now.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
 
 @contextmanager
@@ -219,22 +205,44 @@ def _serve(context: RunContext, endpoint: Endpoint) -> StageResult:
     lifeline = Lifeline()
     clock = SystemClock(endpoint.speed, endpoint.clock_anchor_ns or None)
     stop_on_signals(lifeline, make_guard(context, clock))
-    watch_supervisor(sys.stdin.fileno(), lifeline, make_guard(context, clock))
     account = account_name(context)
+    folder = beat_path(context.event_store_root, account).parent
+    grace_s = load_settings(os.environ).session_grace_s
+    tie = Tie(folder, context.run_id, lifeline, make_guard(context, clock), grace_s)
     with ExitStack() as held:
         try:
-            held.enter_context(only_session(beat_path(context.event_store_root, account).parent, lifeline))
+            held.enter_context(only_session(folder, lifeline))
         except ConfigurationError as e:  # the beat is of the one that trades: no word of ours
             return keep(context, not_reached(context, Stage.LIVE_MICRO_TEST, e))
-        return _traded(context, endpoint, lifeline, Heartbeat(context, endpoint, account))
+        return _traded(context, endpoint, lifeline, Heartbeat(context, endpoint, account), tie)
 
 
-def _traded(context: RunContext, endpoint: Endpoint, lifeline: Lifeline, heartbeat: Heartbeat) -> StageResult:
-    with Pulse(heartbeat, lifeline).beating(), followed(context):
-        result = attempt(context, Stage.LIVE_MICRO_TEST, lambda: run_session(context, endpoint, lifeline))
+def _traded(
+    context: RunContext, endpoint: Endpoint, lifeline: Lifeline, heartbeat: Heartbeat, tie: Tie
+) -> StageResult:
+    def trade() -> StageResult:
+        return _with_losses(run_session(context, endpoint, lifeline), tie)
+
+    with Pulse(heartbeat, lifeline, tie).beating(), followed(context):
+        result = attempt(context, Stage.LIVE_MICRO_TEST, trade)
     flat = next((check for check in result.checks if check.name == "flat_at_end"), None)
     heartbeat.end(None if flat is None else flat.status is CheckStatus.PASSED)
     return result
+
+
+def _with_losses(result: StageResult, tie: Tie) -> StageResult:
+    """Return the result with a check that says when the session was alone; unchanged if it never was."""
+    if not tie.losses:
+        return result
+    words = "; ".join(
+        f"alone from {iso(loss.lost_ns)} to {iso(loss.until_ns) if loss.until_ns else 'its end'} {loss.ended}".rstrip()
+        for loss in tie.losses
+    )
+    is_good = all(loss.ended != GIVEN_UP for loss in tie.losses)
+    check = stage.made_check(
+        "supervised", is_good, words, "somebody takes a lost supervisor's place in time", "retry within the grace time"
+    )
+    return result.model_copy(update={"checks": (*result.checks, check)})
 
 
 def main(arguments: list[str]) -> int:

@@ -1,42 +1,37 @@
-"""The stage task's window on the session's process: starts it, waits, and leaves the venue flat if it was killed.
+"""The stage task's window on the session's process: starts it or takes it up, waits, and closes if it was killed.
 
-The pipe to its stdin is the only tie. Whatever ends us closes the pipe, and the session then ends flat by itself.
+The tie is a lock (trading_core.tie). Whatever ends us without a word leaves the session to its grace time and to
+whoever takes the lock next; whoever is told to end ends the session, too.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import select
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Protocol
 
-from trading_core.bootstrap import account_name, connect, make_guard
-from trading_core.clock import SystemClock
-from trading_core.emergency import FlatReport, LadderLimits, flatten
-from trading_core.engine import Engine
-from trading_core.errors import GreenlightError, IntegrityError, StorageError
-from trading_core.events import SessionStarted
+from trading_core.bootstrap import account_name
 from trading_core.exchange_process import ENDPOINT_FILE
-from trading_core.executor import InlineExecutor
+from trading_core.heartbeat import read_beat
 from trading_core.plan import Stage
-from trading_core.resume import replay
 from trading_core.run import Endpoint, RunContext
-from trading_core.run_log import RunLog
-from trading_core.session import flat_at_end
-from trading_core.stages import live_micro_test as stage
+from trading_core.session_rescue import rescue
 from trading_core.stages.files import read_stage
-from trading_core.stages.result import Check, StageResult, StageStatus
-from trading_core.storage.event_reader import EventReader, StoredEvent
-from trading_core.storage.event_store import EventStore
-from trading_core.strategies.port import load_strategy
-from trading_core.trading_state import TradingState
+from trading_core.stages.result import StageResult
+from trading_core.tie import supervising
 
 # Real seconds for a stopped session to end: two minutes of winding down, ten rounds of the ladder, the last artifacts.
 STOP_WITHIN_S = 240.0
 CONTEXT_FILE = "context.json"
 LOG_FILE = "session.log"
+MODULE = "trading_core.session_process"
 
 log = logging.getLogger(__name__)
 
@@ -44,21 +39,105 @@ log = logging.getLogger(__name__)
 def supervise(context: RunContext, endpoint: Endpoint) -> StageResult:
     """Run the session in its process and return its result; a session that was killed is made flat from here.
 
-    Any exception while waiting, Prefect's TerminationSignal and KeyboardInterrupt too, stops the session in good
-    order, waits for its end and rises again.
+    One of this run that lost its supervisor is taken up instead. Any exception while waiting, Prefect's
+    TerminationSignal and KeyboardInterrupt too, stops the session in good order, waits for its end and rises again.
+    Raises ConfigurationError if another process supervises it.
     """
     folder = session_folder(context)
-    process = start_session(context, endpoint, folder)
-    try:
-        code = process.wait()
-    except BaseException:
-        stop_session(process)
-        raise
-    finally:
-        _close_pipe(process)
-    if code == 0 and (result := read_stage(context, Stage.LIVE_MICRO_TEST)) is not None:
-        return result
-    return rescue(context, endpoint, _obituary(code, folder / LOG_FILE))
+    folder.mkdir(parents=True, exist_ok=True)
+    with supervising(folder):
+        session: Supervised = find_session(context) or Started(start_session(context, endpoint, folder), folder)
+        try:
+            session.wait()
+        except BaseException:
+            end_session(session)
+            raise
+        finally:
+            session.close()
+        cause = session.obituary()
+        if not cause and (result := read_stage(context, Stage.LIVE_MICRO_TEST)) is not None:
+            return result
+        return rescue(context, endpoint, cause or "the session's process left no result")
+
+
+class Supervised(Protocol):
+    """A session's process, started by us or by somebody who is gone."""
+
+    pid: int
+
+    def wait(self, within_s: float | None = None) -> bool:
+        """Return whether it has ended in time; without a limit it has."""
+        ...
+
+    def stop(self) -> None:
+        """Ask it to end flat; does not wait."""
+        ...
+
+    def obituary(self) -> str:
+        """Return in one sentence how it failed to end in good order; empty if it did end so."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it; it goes on if it has not ended."""
+        ...
+
+
+class Started:
+    """A session that is our child."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._folder = folder
+
+    def wait(self, within_s: float | None = None) -> bool:
+        """See Supervised."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(within_s)
+        return self._process.returncode is not None
+
+    def stop(self) -> None:
+        """See Supervised."""
+        self._process.terminate()
+
+    def obituary(self) -> str:
+        """See Supervised."""
+        code = self._process.wait()
+        return "" if code == 0 else _obituary(code, self._folder / LOG_FILE)
+
+    def close(self) -> None:
+        """See Supervised."""
+
+
+class TakenUp:
+    """A session that somebody else started. Held by the kernel's own handle: its number may be given anew."""
+
+    def __init__(self, descriptor: int, pid: int, context: RunContext) -> None:
+        self.pid = pid
+        self._descriptor = descriptor
+        self._context = context
+
+    def wait(self, within_s: float | None = None) -> bool:
+        """See Supervised."""
+        ended = select.poll()
+        ended.register(self._descriptor, select.POLLIN)
+        return bool(ended.poll(None if within_s is None else within_s * 1000))
+
+    def stop(self) -> None:
+        """See Supervised."""
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self._descriptor, signal.SIGTERM)
+
+    def obituary(self) -> str:
+        """See Supervised."""
+        beat = read_beat(self._context.event_store_root, account_name(self._context))
+        if beat is not None and beat.run_id == self._context.run_id and beat.has_ended:
+            return ""
+        return f"the session's process {self.pid} was killed after it was taken up"
+
+    def close(self) -> None:
+        """See Supervised."""
+        os.close(self._descriptor)
 
 
 def session_folder(context: RunContext) -> Path:
@@ -73,102 +152,78 @@ def start_session(context: RunContext, endpoint: Endpoint, folder: Path) -> subp
     for path, document in zip(paths, (context, endpoint), strict=True):
         path.touch(mode=0o600)
         path.write_text(document.model_dump_json(), encoding="utf-8")
-    command = [sys.executable, "-m", "trading_core.session_process", *map(str, paths)]
-    with (folder / LOG_FILE).open("ab") as output:
+    command = [sys.executable, "-m", MODULE, *map(str, paths)]
+    with (folder / LOG_FILE).open("ab") as output, _stop_signals_blocked():
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
 
 
-def stop_session(process: subprocess.Popen[bytes]) -> None:
+@contextmanager
+def _stop_signals_blocked() -> Iterator[None]:
+    """Let a child begin with them blocked: a stop that comes before it listens is kept for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def find_session(context: RunContext) -> TakenUp | None:
+    """Return the session of this run if it still runs on this machine, started with the same context; else None."""
+    root, account = context.event_store_root, account_name(context)
+    if not is_started_with(context) or (beat := read_beat(root, account)) is None:
+        return None
+    if beat.run_id != context.run_id or beat.has_ended:
+        return None
+    try:
+        descriptor = os.pidfd_open(beat.pid)
+    except OSError:
+        return None  # it has ended
+    # The handle is of whoever has the number now: only the command line says that this is still the session.
+    if not _is_session(beat.pid, session_folder(context)):
+        os.close(descriptor)
+        return None
+    return TakenUp(descriptor, beat.pid, context)
+
+
+def is_alive(context: RunContext) -> bool:
+    """Tell whether a session of this run, started with the same context, runs on this machine."""
+    if (found := find_session(context)) is None:
+        return False
+    found.close()
+    return True
+
+
+def is_started_with(context: RunContext) -> bool:
+    """Tell whether the account's last session was started with exactly this context."""
+    try:
+        return (session_folder(context) / CONTEXT_FILE).read_text("utf-8") == context.model_dump_json()
+    except OSError:
+        return False
+
+
+def trading_run(event_store_root: Path, account: str) -> str:
+    """Return the run whose session trades the account on this machine now; empty if none does."""
+    beat = read_beat(event_store_root, account)
+    if beat is None or beat.has_ended or not _is_session(beat.pid, event_store_root / "accounts" / account):
+        return ""
+    return beat.run_id
+
+
+def end_session(session: Supervised) -> None:
     """Ask the session to end flat and wait for it; one that does not end is left to itself and the watchdog."""
-    if process.stdin is not None:
-        with suppress(OSError):
-            process.stdin.write(b"stop\n")
-            process.stdin.flush()
+    session.stop()
+    if not session.wait(STOP_WITHIN_S):
+        log.error("session_did_not_end", extra={"pid": session.pid, "within_s": STOP_WITHIN_S})
+
+
+def _is_session(pid: int, folder: Path) -> bool:
     try:
-        process.wait(STOP_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        log.error("session_did_not_end", extra={"pid": process.pid, "within_s": STOP_WITHIN_S})
-
-
-def rescue(context: RunContext, endpoint: Endpoint, cause: str) -> StageResult:
-    """Climb the emergency ladder for a session that is dead, at once, and return the stage's failed result.
-
-    What the account held before the run is known from the stored events; without them no position is known to be
-    ours, and only orders are cancelled.
-    """
-    guard = make_guard(context, SystemClock(endpoint.speed, endpoint.clock_anchor_ns or None))
-    guard.tighten(TradingState.REDUCE_ONLY, reason=cause, actor="supervisor")
-    began, engine = rebuild(context)
-    with connect(context, endpoint) as connection:
-        if engine is None:
-            desk_products, opening = {}, {}
-        else:
-            desk = engine.desk
-            desk_products, opening = (desk.products if desk.ledger is not None else {}), desk.opening_positions
-        report = flatten(
-            connection.require_broker(), connection.clock, desk_products, opening,
-            collar_bps=context.plan.risk.price_collar_bps, order_prefix=context.order_prefix,
-            limits=LadderLimits(market_after_rounds=context.plan.rollback.market_after_rounds),
-        )
-        now_ns = connection.clock.now_ns()
-        ended = stage.made_check("session", False, cause, "the session runs to its end", "find what killed it")
-        if engine is None or began is None:
-            return _unknown(ended, report, now_ns)
-        result = stage.result_of(engine, (ended,), report, began.ts_ns, now_ns)
-        try:
-            _store_end(context, connection.is_durable, engine, report, now_ns)
-        except StorageError as e:
-            result = stage.not_stored(result, e)
-        return result
-
-
-def rebuild(context: RunContext) -> tuple[SessionStarted | None, Engine | None]:
-    """Return how the run began and its engine as of the last stored event; nothing if the store tells neither."""
-    try:
-        with EventReader(context.store, context.run_id) as reader:
-            first = next(reader.events(types=(SessionStarted.__name__,)), None)
-            if first is None or not isinstance(began := first.event, SessionStarted):
-                return None, None
-            engine = stage.make_engine(context, began, load_strategy(context.plan.entry, context.seed))
-            past = replay(engine, reader.whole(), _ignore)
-            if past.problem and engine.desk.ledger is None:
-                raise IntegrityError(f"the replay ended before the books were open: {past.problem}")
-            return began, engine
-    except GreenlightError as e:
-        log.error("events_do_not_tell", extra={"why": str(e)})
-        return None, None
-
-
-def _ignore(_: StoredEvent) -> None:
-    """Nothing keeps artifacts here."""
-
-
-def _store_end(
-    context: RunContext, is_durable: bool, engine: Engine, report: FlatReport, now_ns: int
-) -> None:
-    """Store what the ladder came to in the dead session's chain, and save the artifacts with it."""
-    with EventStore.open(
-        context.store, context.run_id, genesis=context.order_prefix, is_durable=is_durable
-    ) as store:
-        run_log = RunLog(context, engine.desk.products, store, InlineExecutor())
-        with EventReader(context.store, context.run_id) as reader:
-            for stored in reader.whole():
-                run_log.restore(stored)
-        run_log.append(flat_at_end(report, now_ns), kind="input", durable=True)
-        run_log.finish()
-
-
-def _unknown(ended: Check, report: FlatReport, now_ns: int) -> StageResult:
-    flat = stage.made_check(
-        "flat_at_end", False, f"{report.sentence}; the store does not tell which positions were ours",
-        "no open orders and no position", "close at the venue by hand, now",
-    )
-    return StageResult(
-        stage=Stage.LIVE_MICRO_TEST, status=StageStatus.FAILED, started_ns=now_ns, ended_ns=now_ns,
-        summary=f"session: {ended.observed}", checks=(ended, flat),
-    )
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return MODULE.encode() in words and str(folder / CONTEXT_FILE).encode() in words
 
 
 def _obituary(code: int, output: Path) -> str:
@@ -177,9 +232,3 @@ def _obituary(code: int, output: Path) -> str:
         return f"the session's process was killed by signal {-code} ({signal.Signals(-code).name})"
     words = output.read_text("utf-8", errors="replace").strip()[-300:]
     return f"the session's process ended with code {code}: {words or 'it said nothing'}"
-
-
-def _close_pipe(process: subprocess.Popen[bytes]) -> None:
-    if process.stdin is not None:
-        with suppress(OSError):
-            process.stdin.close()

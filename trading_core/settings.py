@@ -22,6 +22,10 @@ DEFAULT_EVENT_STORE_ROOT = Path("var/events")
 DEFAULT_ARTIFACTS_ROOT = Path("artifacts")
 ARMING = "I-ACCEPT-LIVE-ORDERS"
 # Coinbase's static sandbox answers with canned data: only the first rung can learn anything there.
+# A worker counts as gone after 90 s without a beat, its successor and the flow need another minute on a busy machine:
+# twice that. Longer, and real money would be traded with nobody to answer for it.
+SESSION_GRACE_S = 300
+SESSION_GRACE_S_MAX = 3_600
 SANDBOX_RUNGS = frozenset({Rung.PHASE2})
 REAL_VENUES = frozenset({VenueName.PAPER, VenueName.LIVE})
 VARIABLES = {
@@ -40,6 +44,7 @@ VARIABLES = {
     "GREENLIGHT_ARM_LIVE": "arm_live",
     "GREENLIGHT_SIGNING_KEY_FILE": "signing_key_file",
     "GREENLIGHT_ALERT_URLS": "alert_urls",
+    "GREENLIGHT_SESSION_GRACE_S": "session_grace_s",
 }
 # Read by the SDK itself when no key is passed; we always pass one, so these have no effect here.
 SDK_VARIABLES = frozenset({"COINBASE_API_KEY", "COINBASE_API_SECRET"})
@@ -81,6 +86,8 @@ class Settings(PlanModel):
     arm_live: str = ""
     signing_key_file: Path | None = None
     alert_urls: SecretStr | None = None  # addresses of apprise, apart by spaces: they may hold passwords
+
+    session_grace_s: int = SESSION_GRACE_S  # how long a session goes on without a supervisor
 
     @property
     def store(self) -> StoreLocation:
@@ -169,6 +176,8 @@ def _parsed(name: str, text: str) -> object:
             return _key_file(name, Path(text).expanduser())
         case "MAX_IMPACT_BPS":
             return _positive(name, text)
+        case "GREENLIGHT_SESSION_GRACE_S":
+            return _seconds(name, text, SESSION_GRACE_S_MAX)
         case "EVENT_STORE_URL":
             return without_password(text)
         case "ARTIFACTS_URL":
@@ -198,6 +207,12 @@ def _positive(name: str, text: str) -> Bps:
     # Decimal reads 1_0 as 10: in a limit that is a typing error, not a number.
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text) or (value := decimal_of(text)) <= ZERO:
         raise ConfigurationError(f"{name} is {text!r} (needed: basis points above 0, like 7.5): correct or unset it")
+    return value
+
+
+def _seconds(name: str, text: str, limit: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,6}", text) or (value := int(text)) > limit:
+        raise ConfigurationError(f"{name} is {text!r} (allowed: whole seconds from 0 to {limit}): correct or unset it")
     return value
 
 

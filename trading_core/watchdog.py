@@ -31,6 +31,7 @@ LOOK_EVERY_S = 1.0  # machine seconds; a beat is written as often
 TAKEOVERS_AT_ONCE = 8  # accounts whose ladders are climbed side by side
 TRY_AGAIN_S = 60  # after a ladder that ended without the venue flat
 UNREADABLE_LOOKS = 3  # looks in a row before a beat that cannot be read counts as damaged
+ENDS_WITHIN_S = 240.0  # as long as a supervisor waits for a session that it stopped
 ALERT_AGAIN_LOOKS = 60  # halting is tried again at each look; people hear of it once a minute
 
 _stopwatch_ns = SystemClock().stopwatch_ns
@@ -79,6 +80,7 @@ class Watchdog:
         self._unreadable: dict[str, int] = {}
         self._halted: set[str] = set()  # for a beat that cannot be read, since it could be
         self._trading: set[str] = set()  # accounts whose session had not ended at the last look
+        self._told_alone: dict[str, int] = {}  # by account: since when, of the last that people heard of
         self._running: set[str] = set()
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(TAKEOVERS_AT_ONCE, thread_name_prefix="takeover")
@@ -118,6 +120,7 @@ class Watchdog:
             self._trading.add(account.name)
         else:
             self._trading.discard(account.name)
+        self._tell_if_alone(account)
         why = why_to_take_over(account, self._silent_s(account, now_ns))
         if why and not self._is_handled(account, now_ns):
             self._begin(account, why)
@@ -140,6 +143,17 @@ class Watchdog:
         if failing is None:
             self._alert(f"account {account.name}: {why}; taking over")
         self._pool.submit(self._take_over, account, why)
+
+    def _tell_if_alone(self, account: Account) -> None:
+        beat = account.beat
+        if beat is None or beat.has_ended or not beat.orphaned_ns:
+            return
+        if self._told_alone.get(account.name) != beat.orphaned_ns:
+            self._told_alone[account.name] = beat.orphaned_ns
+            self._alert(
+                f"account {account.name}: session {beat.run_id} has lost its supervisor, trades on for "
+                f"{beat.grace_s:g} s and then ends flat: greenlight retry {beat.run_id} takes it up"
+            )
 
     def _note_unreadable(self, account: Account) -> None:
         """Halt an account whose session cannot be seen: one that trades unseen is worse than one that stops."""
@@ -216,6 +230,8 @@ def why_to_take_over(account: Account, silent_s: float) -> str:
         return ""
     if not beat.has_ended and silent_s > beat.lost_after_s:
         return f"session {beat.run_id} is silent for {silent_s:.0f} s (limit {beat.lost_after_s} s)"
+    if not beat.has_ended and beat.alone_s > beat.grace_s + ENDS_WITHIN_S:
+        return f"session {beat.run_id} is without a supervisor for {beat.alone_s:.0f} s and does not end"
     if beat.has_ended and beat.is_flat is not True:
         said = "did not know whether it was flat" if beat.is_flat is None else "was not flat"
         return f"session {beat.run_id} has ended and {said}"

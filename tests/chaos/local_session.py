@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -24,6 +24,7 @@ from trading_core.session_supervisor import session_folder, start_session
 from trading_core.stages.files import read_stage
 from trading_core.stages.result import StageResult
 from trading_core.storage.event_reader import EventReader
+from trading_core.tie import supervising
 from trading_core.trading_state import TradingGuard
 
 SPEED = 20.0
@@ -102,10 +103,16 @@ class Local:
 
 
 @contextmanager
-def local_run(root: Path, run_id: str, plan: Plan | None = None, event_store_url: str = "") -> Iterator[Local]:
-    """Yield a run with its exchange; ends every session that the test left."""
+def local_run(
+    root: Path, run_id: str, plan: Plan | None = None, event_store_url: str = "", *, is_supervised: bool = True
+) -> Iterator[Local]:
+    """Yield a run with its exchange, and supervise its sessions; ends every one that the test left."""
     context = context_of(root, run_id, plan, event_store_url)
-    with open_venue(context) as endpoint:
+    session_folder(context).mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        endpoint = held.enter_context(open_venue(context))
+        if is_supervised:
+            held.enter_context(supervising(session_folder(context)))
         local = Local(context, endpoint)
         try:
             yield local
@@ -114,8 +121,6 @@ def local_run(root: Path, run_id: str, plan: Plan | None = None, event_store_url
                 if process.poll() is None:
                     process.kill()
                 process.wait(WITHIN_S)
-                if process.stdin is not None:
-                    process.stdin.close()
 
 
 @dataclass(frozen=True)

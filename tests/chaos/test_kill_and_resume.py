@@ -152,7 +152,7 @@ def test_a_restart_loosens_nothing_and_an_unreadable_state_latches(tmp_path: Pat
 
 @pytest.mark.soak
 def test_a_killed_session_is_made_flat_by_its_supervisor_at_once(tmp_path: Path) -> None:
-    with local_run(tmp_path, "rescued") as local:
+    with local_run(tmp_path, "rescued", is_supervised=False) as local:
         results: SimpleQueue[StageResult] = SimpleQueue()
         thread = threading.Thread(target=lambda: results.put(supervise(local.context, local.endpoint)))
         thread.start()
@@ -164,6 +164,7 @@ def test_a_killed_session_is_made_flat_by_its_supervisor_at_once(tmp_path: Path)
         assert check_of(result, "flat_at_end").status is CheckStatus.PASSED, result.summary
         assert result.status is StageStatus.FAILED
         assert local.guard.state is TradingState.REDUCE_ONLY
+        assert [(b.has_ended, b.is_flat) for b in read_beats(local.context.event_store_root)] == [(True, True)]
         assert at_venue(local).open_orders == 0
         assert at_venue(local).coins * 200_000 < 1
         assert_artifacts_saved(local)
@@ -189,7 +190,8 @@ def test_a_session_without_its_supervisor_ends_flat_by_itself(tmp_path: Path, ho
     context = context_of(tmp_path, "orphan", short_plan())
     path = tmp_path / "asked.json"
     path.write_text(context.model_dump_json(), "utf-8")
-    flow = subprocess.Popen([sys.executable, "-m", "tests.chaos.flow_stand_in", str(path)])
+    environ = {**os.environ, "GREENLIGHT_SESSION_GRACE_S": "2"}
+    flow = subprocess.Popen([sys.executable, "-m", "tests.chaos.flow_stand_in", str(path)], env=environ)
     local = Local(context, Endpoint())
     local.until(flow, lambda: fills(local) >= 1)
     local.endpoint = Endpoint.model_validate_json((session_folder(context) / ENDPOINT_FILE).read_text("utf-8"))
@@ -210,6 +212,8 @@ def test_a_session_without_its_supervisor_ends_flat_by_itself(tmp_path: Path, ho
     (flat,) = [e for e in local.events(StepEnded) if isinstance(e, StepEnded) and e.step == "flat_at_end"]
     assert flat.is_shown
     if how == "kill":
+        stopped = check_of(_left(local), "stopped").observed
+        assert "nobody took it up within 2 s" in stopped
         assert at_venue(local).open_orders == 0
         assert at_venue(local).coins * 200_000 < 1
         assert local.endpoint.pid is not None
@@ -217,6 +221,12 @@ def test_a_session_without_its_supervisor_ends_flat_by_itself(tmp_path: Path, ho
     flow.wait(60)
     assert_artifacts_saved(local)
     assert local.guard.state is TradingState.REDUCE_ONLY
+
+
+def _left(local: Local) -> StageResult:
+    result = read_stage(local.context, Stage.LIVE_MICRO_TEST)
+    assert result is not None
+    return result
 
 
 @pytest.mark.soak

@@ -62,7 +62,7 @@ def session_of(context: RunContext, endpoint: Endpoint, folder: Path) -> Iterato
         path.write_text(document.model_dump_json(), "utf-8")
     with (folder / "session.log").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "trading_core.session_process", *map(str, given)], stdin=subprocess.PIPE,
+            [sys.executable, "-m", "trading_core.session_process", *map(str, given)], stdin=subprocess.DEVNULL,
             stdout=log, stderr=log, start_new_session=True,
         )
     try:

@@ -56,7 +56,10 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}/hook"
-    made = start_up(tmp_path_factory.mktemp("soak"), GREENLIGHT_WEBHOOK_URL=url, GREENLIGHT_ROLLOUTS_AT_ONCE="3")
+    made = start_up(
+        tmp_path_factory.mktemp("soak"), GREENLIGHT_WEBHOOK_URL=url, GREENLIGHT_ROLLOUTS_AT_ONCE="3",
+        GREENLIGHT_SESSION_GRACE_S="5",
+    )
     yield made
     if made.process.poll() is None:
         stop(made)

@@ -98,12 +98,21 @@ def test_other_runs_are_not_skipped(run: FlowRun, seconds: int) -> None:
 
 
 def test_second_run_of_an_account_is_refused_until_the_first_ends(tmp_path: Path) -> None:
-    with locked(tmp_path / "a1", "a1", 0):
-        with pytest.raises(AccountBusy, match="account a1"), locked(tmp_path / "a1", "a1", 0):
+    with locked(tmp_path / "a1", "a1", 0, lambda: True):
+        with pytest.raises(AccountBusy, match="account a1"), locked(tmp_path / "a1", "a1", 0, lambda: True):
             pass
-        with locked(tmp_path / "a2", "a2", 0):
+        with locked(tmp_path / "a2", "a2", 0, lambda: True):
             pass
-    with locked(tmp_path / "a1", "a1", 0):
+    with locked(tmp_path / "a1", "a1", 0, lambda: True):
+        assert (tmp_path / "a1" / "run.lock").exists()
+
+
+def test_an_account_is_not_free_while_a_session_of_another_run_trades_it_and_its_own_run_may_come(
+    tmp_path: Path
+) -> None:
+    with pytest.raises(AccountBusy, match="account a1"), locked(tmp_path / "a1", "a1", 0, lambda: False):
+        pass
+    with locked(tmp_path / "a1", "a1", 0, lambda: True):  # whoever was refused left the lock
         assert (tmp_path / "a1" / "run.lock").exists()
 
 

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from trading_core.bootstrap import account_name, make_guard, open_venue
@@ -25,11 +26,12 @@ from trading_core.session_process import (
     only_session,
     run_session,
     stop_on_signals,
-    watch_supervisor,
 )
-from trading_core.session_supervisor import session_folder, start_session, stop_session
+from trading_core.session_supervisor import Started, end_session, session_folder, start_session
 from trading_core.stages.files import read_stage
 from trading_core.storage.lock import exclusive
+from trading_core.tie import AUDIT_FILE, GIVEN_UP, TAKEN_UP, Loss, Tie, supervising
+from trading_core.tie import LOCK_FILE as LOCK_OF_SUPERVISOR
 from trading_core.trading_state import TradingState
 
 WITHIN_S = 30.0
@@ -51,23 +53,50 @@ def wait_for(holds: Callable[[], bool]) -> bool:
     return holds()
 
 
-@pytest.mark.parametrize(
-    ("sent", "reason"),
-    [(b"stop\n", "stopped by the supervisor"), (b"", "stopped: the supervisor's end of the pipe closed")],
-)
-def test_a_word_or_the_end_of_the_pipe_stops_and_tightens_at_once(
-    context: RunContext, sent: bytes, reason: str
-) -> None:
-    lifeline, guard = Lifeline(), make_guard(context, SystemClock())
-    assert guard.state is TradingState.ACTIVE
-    reading, writing = os.pipe()
-    thread = watch_supervisor(reading, lifeline, guard)
-    os.write(writing, sent)
-    if not sent:
-        os.close(writing)
-    thread.join(WITHIN_S)
-    assert lifeline.stop_reason == reason
+def tie_of(context: RunContext, grace_s: float) -> tuple[Tie, Lifeline]:
+    lifeline, folder = Lifeline(), session_folder(context)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Tie(folder, context.run_id, lifeline, make_guard(context, SystemClock()), grace_s), lifeline
+
+
+def test_a_lost_supervisor_is_noted_and_the_session_goes_on_until_somebody_takes_it_up(context: RunContext) -> None:
+    tie, lifeline = tie_of(context, grace_s=60.0)
+    with supervising(session_folder(context)):
+        assert tie.look() == (0, 0.0, 60.0)
+    since_ns = tie.look().since_ns
+    assert 0 < since_ns <= SystemClock().now_ns()
+    assert tie.look().since_ns == since_ns
+    with supervising(session_folder(context)):
+        assert tie.look() == (0, 0.0, 60.0)
+    assert (lifeline.stop_reason, make_guard(context, SystemClock()).state) == ("", TradingState.ACTIVE)
+    lines = (session_folder(context) / AUDIT_FILE).read_bytes().splitlines()
+    begun, ended = (msgspec.json.decode(line, type=Loss) for line in lines)
+    assert (begun.lost_ns, begun.until_ns, ended.lost_ns, ended.ended) == (since_ns, 0, since_ns, TAKEN_UP)
+    assert tie.losses == [ended]
+
+
+def test_a_session_that_nobody_takes_up_stops_and_tightens_at_once(context: RunContext) -> None:
+    tie, lifeline = tie_of(context, grace_s=0.0)
+    assert tie.look().since_ns > 0
+    assert "nobody took it up within 0 s" in lifeline.stop_reason
     assert make_guard(context, SystemClock()).state is TradingState.REDUCE_ONLY
+    tie.look()
+    assert [loss.ended for loss in tie.losses] == [GIVEN_UP]
+
+
+def test_a_lock_that_cannot_be_looked_at_counts_as_lost(context: RunContext) -> None:
+    tie, lifeline = tie_of(context, grace_s=0.0)
+    (session_folder(context) / LOCK_OF_SUPERVISOR).symlink_to(LOCK_OF_SUPERVISOR)
+    tie.look()
+    assert lifeline.stop_reason
+
+
+def test_a_session_has_one_supervisor_at_a_time(tmp_path: Path) -> None:
+    with (
+        supervising(tmp_path), pytest.raises(ConfigurationError, match="supervised by another process"),
+        supervising(tmp_path),
+    ):
+        pass
 
 
 @pytest.fixture
@@ -104,29 +133,28 @@ def test_a_session_that_meets_another_one_leaves_its_account_and_its_beat_alone(
     folder = session_folder(context)
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder / LOCK_FILE, 0):
-        process = start_session(context, Endpoint(), folder)
-        stop_session(process)
-    assert process.returncode == 0
+        session = Started(start_session(context, Endpoint(), folder), folder)
+        end_session(session)
+    assert session.obituary() == ""
     result = read_stage(context, Stage.LIVE_MICRO_TEST)
     assert result is not None
     assert "another session trades account" in result.summary
     assert read_beats(context.event_store_root) == []
     assert not context.store.path.exists()
-    if process.stdin is not None:
-        process.stdin.close()
 
 
 def test_the_first_reason_to_stop_stays() -> None:
     lifeline = Lifeline()
     lifeline.stop("stopped by SIGTERM")
-    lifeline.stop("stopped by the supervisor")
+    lifeline.stop("stopped by SIGINT")
     assert lifeline.stop_reason == "stopped by SIGTERM"
 
 
 def test_a_loop_that_hangs_does_not_beat_and_one_that_moves_again_does(context: RunContext) -> None:
     lifeline, clock = Lifeline(), SystemClock()
     heartbeat = Heartbeat(context, Endpoint(), account_name(context))
-    with Pulse(heartbeat, lifeline, stalled_after_s=0.5).beating():
+    tie, _ = tie_of(context, grace_s=60.0)
+    with Pulse(heartbeat, lifeline, tie, stalled_after_s=0.5).beating():
         assert wait_for(lambda: bool(read_beats(context.event_store_root)))
         assert wait_for(lambda: read_beats(context.event_store_root)[0].silent_s(clock.now_ns()) > 2.0)
         last_ns = read_beats(context.event_store_root)[0].beat_ns

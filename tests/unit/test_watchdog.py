@@ -64,6 +64,21 @@ def test_a_session_that_lives_or_ended_flat_is_left_alone(watched: Watched, beat
     assert (watched.look(3), watched.guard.state, watched.heard) == (0, ACTIVE, [])
 
 
+def test_a_session_that_lost_its_supervisor_is_told_of_once_and_left_to_its_grace_time(watched: Watched) -> None:
+    alone = {"orphaned_ns": wall_now_ns() - 60 * NS, "grace_s": 300.0}
+    watched.beat(**alone)
+    assert (watched.look(3), watched.guard.state) == (0, ACTIVE)
+    assert len(watched.heard) == 1
+    assert "trades on for 300 s and then ends flat" in watched.heard[0]
+
+
+def test_a_session_that_outlives_its_grace_time_is_taken_over(watched: Watched) -> None:
+    watched.beat(orphaned_ns=wall_now_ns() - 560 * NS, alone_s=560.0, grace_s=300.0)
+    assert watched.look(2) == 1
+    assert "does not end" in takeovers(watched.root, NAME)[0].reason
+    assert watched.guard.state.rank >= REDUCE_ONLY.rank
+
+
 def test_an_account_that_never_had_a_session_is_left_alone(watched: Watched) -> None:
     assert (watched.look(3), watched.guard.state) == (0, ACTIVE)
 

@@ -32,7 +32,7 @@ PUMP_S = 0.02
 # A request acts at most this much (real time) after the moment that the exchange was last moved to.
 STALE_NS = 2_000_000
 PARENT_CHECK_S = 0.5
-LINGER_MAX_S = 900.0  # an orphan ends in any case: its session has ended flat or hangs by then
+LINGER_MAX_S = 26 * 3_600.0  # a session of a day may be taken up after its run was killed; then it ends in any case
 SHUTDOWN_S = 2.0
 
 

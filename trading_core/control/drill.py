@@ -17,9 +17,10 @@ from trading_core.orders import Purpose
 from trading_core.plan import Level, PlanModel
 from trading_core.risk import DenialReason
 from trading_core.run import RunContext
-from trading_core.session_supervisor import session_folder, start_session, stop_session
+from trading_core.session_supervisor import Started, end_session, session_folder, start_session
 from trading_core.snapshots import holdings_of
 from trading_core.storage.event_reader import EventReader
+from trading_core.tie import supervising
 from trading_core.trading_state import TradingState
 
 TRADES_WITHIN_S = 180  # machine seconds for the rehearsal to hold something
@@ -63,13 +64,14 @@ def run_drill(context: RunContext, say: Callable[[str], None]) -> Drill:
     with (
         start_exchange(context, exchange_config(context, SystemClock().now_ns())) as endpoint,
         connect(context, endpoint) as venue,
+        supervising(session_folder(context)),
     ):
-        process = start_session(context, endpoint, session_folder(context))
+        session = Started(start_session(context, endpoint, session_folder(context)), session_folder(context))
         try:
             climb = _Climb(context, venue, say)
             climb.go()
         finally:
-            stop_session(process)
+            end_session(session)
         climb.stays_flat()
     return Drill(
         run_id=context.run_id, plan=context.plan.name, venue=context.venue, started_at=started_at,
