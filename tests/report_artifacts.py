@@ -8,8 +8,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from trading_core.artifact_derive import LatencyTable
+from trading_core.artifact_derive import LatenciesSoFar
 from trading_core.artifact_summary import BooksSoFar, ReturnsTable, TimelineSoFar, funding_history, summary
+from trading_core.artifact_traded import ImpactSoFar, TradedSoFar
 from trading_core.artifacts import (
     AnswerKind,
     AnswerStep,
@@ -113,7 +114,7 @@ def make_artifacts(day: Day, run_id: str = "phase2-20260302T000000Z-7", plan: st
         last_seq=day.seq + 400,
     )
     books, margin = make_books(day)
-    refused, latency = make_breakdown(header, traces), LatencyTable().artifact(header, traces)
+    refused, latency = make_breakdown(header, traces), LatenciesSoFar().artifact(header, traces)
     funding = funding_history(header, make_funding(day))
     returns, totals, happened = ReturnsTable(day.symbols), BooksSoFar(), TimelineSoFar()
     for row, used in zip(books, margin, strict=True):
@@ -132,7 +133,10 @@ def make_artifacts(day: Day, run_id: str = "phase2-20260302T000000Z-7", plan: st
         funding=funding,
         correlation=returns.artifact(header),
         checkpoints=Checkpoints(header=header, planned_h=(0, 24), rows=make_checkpoints(day, books)),
-        summary=summary(header, day.symbols, sizes, traces, refused, latency, funding, cuts, totals, happened),
+        summary=summary(
+            header, day.symbols, TradedSoFar(sizes).with_live(traces), refused, latency, funding,
+            ImpactSoFar().with_live(cuts), totals, happened,
+        ),
     )
 
 

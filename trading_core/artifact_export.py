@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import Literal
+from typing import NamedTuple
 
 import msgspec
 
 from trading_core import events as ev
-from trading_core.artifact_derive import LatencyTable, checkpoint_row, checkpoints
-from trading_core.artifact_refusals import by_purpose, by_symbol, reason_counts, refusals, totals
+from trading_core.artifact_derive import checkpoints
+from trading_core.artifact_refusals import RefusalsSoFar
+from trading_core.artifact_so_far import OrdersSoFar
 from trading_core.artifact_summary import (
     BooksSoFar,
     ReturnsTable,
@@ -19,8 +20,11 @@ from trading_core.artifact_summary import (
     funding_row,
     summary,
 )
+from trading_core.artifact_timeline import timeline_row
 from trading_core.artifact_traces import TraceBuilder
+from trading_core.artifact_traded import ImpactSoFar
 from trading_core.artifacts import (
+    ArtifactName,
     ArtifactSet,
     CheckpointRow,
     ExecutionLogs,
@@ -37,15 +41,17 @@ from trading_core.artifacts import (
     Timeline,
     TimelineRow,
     Trace,
+    row_json,
 )
-from trading_core.clock import MINUTE_NS, NS, iso
+from trading_core.clock import MINUTE_NS
 from trading_core.market import LEVELS_OF_DEPTH, OrderBook
-from trading_core.money import ONE, plain
+from trading_core.money import ONE
 from trading_core.orders import Side
 from trading_core.products import Product
 from trading_core.run import RunContext, VenueName
 
 PRODUCER = "trading_core.artifact_export"
+ABOUT_ORDERS = (ArtifactName.EXECUTION_LOGS, ArtifactName.LATENCY, ArtifactName.REJECTION_BREAKDOWN)
 OVERSIZE_STEP = "oversize_sized_down"
 SOURCES = {
     VenueName.SIMULATED: "local exchange in process, replayed market data",
@@ -56,8 +62,19 @@ SOURCES = {
 }
 
 
+class Increment(NamedTuple):
+    """What a save brings: rows that will not change any more, in JSON, and the artifacts with those that may."""
+
+    settled: Mapping[ArtifactName, Sequence[bytes]]
+    artifacts: ArtifactSet
+    begins_anew: bool  # the rows of ABOUT_ORDERS that were settled before are void, and come again
+
+
 class Exporter:
-    """Takes a run's events one by one, in order; `finish` returns the artifacts so far and may be called again."""
+    """Takes a run's events one by one, in order; `finish` returns the artifacts so far and may be called again.
+
+    A run that is saved as it goes calls `drain` instead, which keeps no row that cannot change any more.
+    """
 
     def __init__(
         self, context: RunContext, products: Mapping[str, Product],
@@ -72,13 +89,17 @@ class Exporter:
         self._margin: list[MarginRow] = []
         self._liquidity: dict[tuple[int, str], LiquidityRow] = {}
         self._timeline: list[TimelineRow] = []
-        self._latencies = LatencyTable()
+        self._orders = OrdersSoFar(context.plan, self._contract_sizes)
+        self._reopenings = 0  # of traces, of which `_orders` knows
+        self._begins_anew = False
+        self._impact = ImpactSoFar()
         self._funding: list[FundingRow] = []
         self._products = tuple(p.product_id for p in context.plan.products)
         self._returns = ReturnsTable(self._products)
         self._checkpoints: list[CheckpointRow] = []
         self._totals = BooksSoFar()
         self._happened = TimelineSoFar()
+        self._margin_window: str | None = None
         self._margin_level = ""
         self._window = (0, 0)
         self._events = 0
@@ -109,17 +130,17 @@ class Exporter:
                     self._timeline.append(row)
                 if isinstance(event, ev.CheckpointReached):
                     traces, _, _ = self._traces.finish()
-                    self._checkpoints.append(checkpoint_row(seq, event, self._context.plan, traces))
+                    self._checkpoints.append(self._orders_now().shown(traces).checkpoint(seq, event))
                 self._happened.add(event)
                 self._traces.add(seq, event)
 
     def finish(self) -> ArtifactSet:
-        """Return the artifacts of all events taken so far."""
+        """Return the artifacts of all events taken so far, without the rows that `drain` has returned."""
         plan, header = self._context.plan, self._header()
         every_s = plan.protocol.snapshot_every_s
         traces, orphans, sized = self._traces.finish()
-        refused = breakdown(header, traces)
-        latency = self._latencies.artifact(header, traces)
+        orders = self._orders_now()
+        refused, latency = orders.refusals(header, traces), orders.latencies(header, traces)
         funding = funding_history(header, self._funding)
         return ArtifactSet(
             reconciliation_history=ReconciliationHistory(
@@ -142,10 +163,42 @@ class Exporter:
             correlation=self._returns.artifact(header),
             checkpoints=checkpoints(header, plan, self._checkpoints),
             summary=summary(
-                header, self._products, self._contract_sizes, traces, refused, latency, funding, sized, self._totals,
-                self._happened,
+                header, self._products, orders.traded(traces), refused, latency, funding,
+                self._impact.with_live(sized), self._totals, self._happened,
             ),
         )
+
+    def drain(self) -> Increment:
+        """Return what came since the last call. Rows that cannot change any more are forgotten here."""
+        sized = self._traces.take_sized()
+        for cut in sized:
+            self._impact.add(cut)
+        traces = self._traces.settle()
+        orders, before_seq = self._orders_now(), self._traces.refusable_seq()
+        begins_anew, self._begins_anew = self._begins_anew, False
+        latencies, refused = orders.settle(
+            [trace for trace, _ in traces], self._last_seq + 1 if before_seq is None else before_seq
+        )
+        minute = max((minute for minute, _ in self._liquidity), default=0)  # the last one may get other rows yet
+        settled: dict[ArtifactName, Sequence[bytes]] = {
+            ArtifactName.RECONCILIATION_HISTORY: [row_json(row) for row in self._reconciliation],
+            ArtifactName.SIZED_DOWN_EVENTS: [row_json(row) for row in sized],
+            ArtifactName.MARGIN_SNAPSHOTS: [row_json(row) for row in self._margin],
+            ArtifactName.EXECUTION_LOGS: [row for _, row in traces],
+            ArtifactName.REJECTION_BREAKDOWN: [row_json(row) for row in refused],
+            ArtifactName.LIQUIDITY: [row_json(row) for key, row in sorted(self._liquidity.items()) if key[0] < minute],
+            ArtifactName.TIMELINE: [row_json(row) for row in self._timeline],
+            ArtifactName.LATENCY: [row_json(row) for row in latencies],
+        }
+        self._liquidity = {key: row for key, row in self._liquidity.items() if key[0] == minute}
+        self._reconciliation, self._margin, self._timeline = [], [], []
+        return Increment(settled, self.finish(), begins_anew)
+
+    def _orders_now(self) -> OrdersSoFar:
+        if self._traces.reopenings != self._reopenings:
+            self._reopenings, self._begins_anew = self._traces.reopenings, True
+            self._orders = OrdersSoFar(self._context.plan, self._contract_sizes)
+        return self._orders
 
     def _header(self) -> Header:
         context = self._context
@@ -175,6 +228,7 @@ class Exporter:
                 margin_window=event.margin_window, margin_level=self._margin_level, margin_source=event.margin_source,
             )
         )
+        self._margin_window = event.margin_window
         for product_id in sorted(event.positions.keys() | event.spread_bps.keys() | event.staleness_s.keys()):
             minute = event.ts_ns - event.ts_ns % MINUTE_NS
             self._liquidity[minute, product_id] = self._liquidity_row(minute, product_id, event)
@@ -192,11 +246,8 @@ class Exporter:
         )
 
     def _on_account(self, seq: int, event: ev.AccountRead) -> None:
-        last = self._margin[-1] if self._margin else None
-        is_change = last is None or (last.margin_window, self._margin_level) != (
-            event.margin_window, event.margin_level
-        )
-        self._margin_level = event.margin_level
+        is_change = (self._margin_window, self._margin_level) != (event.margin_window, event.margin_level)
+        self._margin_window, self._margin_level = event.margin_window, event.margin_level
         if not is_change:
             return
         total = event.margin_used + event.margin_available
@@ -257,84 +308,4 @@ def export(
 
 def breakdown(header: Header, traces: tuple[Trace, ...]) -> RejectionBreakdown:
     """Return the rejection breakdown that follows from the traces: the same counts, or one of them is wrong."""
-    rows = refusals(traces)
-    counted = [trace for trace in traces if not trace.is_probe]
-    return RejectionBreakdown(
-        header=header, totals=totals(counted), by_symbol=by_symbol(counted),
-        probes=by_purpose(trace for trace in traces if trace.is_probe), by_reason=reason_counts(rows), rows=rows,
-    )
-
-
-def timeline_row(seq: int, event: ev.AnyEvent) -> TimelineRow | None:
-    """Return the event as a row of the timeline; None for those that have another artifact."""
-    match event:
-        case ev.AlertRaised():
-            return _row(seq, event, "alert", event.name, event.severity, event.detail)
-        case ev.AlertCleared():
-            return _row(seq, event, "alert", event.name, "INFO", f"cleared: {event.detail}")
-        case ev.CheckpointReached():
-            words = "at the run's end" if event.late_s < 0 else f"{event.late_s} s after it was due"
-            return _row(seq, event, "checkpoint", f"T+{event.at_h}h", "INFO", words, measurements=event.figures)
-        case ev.GuardrailTripped():
-            words = f"{event.observed} (limit {event.limit}): {event.state}"
-            return _row(seq, event, "guardrail", event.name, "CRITICAL", words)
-        case ev.SessionResumed():
-            gap_s = Decimal(event.ts_ns - event.last_ns) / NS
-            words = f"nobody watched for {gap_s:.1f} s; {event.in_flight} orders were in flight"
-            return _row(seq, event, "session", "resumed", "WARNING", words, measurements={"gap_s": gap_s})
-        case ev.StateChanged():
-            return _row(seq, event, "state", event.state, "INFO", f"{event.reason} ({event.actor})")
-        case ev.StreamChanged():
-            severity = "INFO" if event.state is ev.StreamState.CONNECTED else "WARNING"
-            return _row(seq, event, "stream", event.state, severity, event.detail)
-        case ev.VenueFailed():
-            return _row(seq, event, "venue_failed", event.kind, "ERROR", event.detail)
-        case ev.StepEnded():
-            severity = "INFO" if event.is_shown else "ERROR"
-            return _row(
-                seq, event, "step", event.step, severity, event.detail, event.is_shown, event.measurements
-            )
-        case _:
-            return _decision_row(seq, event)
-
-
-def _decision_row(seq: int, event: ev.AnyEvent) -> TimelineRow | None:
-    """Return a decision of the engine that concerns no single order as a row of the timeline."""
-    match event:
-        case ev.StrategyChosen():
-            words = f"{event.regime}: spread {plain(event.spread_bps)}, volatility {plain(event.volatility_bps)}, "
-            words += f"trend {plain(event.trend_bps)} bps; before: {event.before or 'none'}"
-            return _row(seq, event, "strategy", event.strategy, "INFO", words)
-        case ev.SymbolTightened():
-            return _row(seq, event, "state", f"{event.product_id} {event.state}", "INFO", event.reason)
-        case ev.MarginWindowAnnounced():
-            words = f"{event.window} to {event.next_window} at {iso(event.transition_ns)}, says the {event.source}"
-            return _row(seq, event, "margin", f"T{-event.minutes_left:+d}min", "INFO", words)
-        case ev.FundingAccrued():
-            words = f"{plain(event.amount)} on {plain(event.position)} at {plain(event.rate)}"
-            return _row(seq, event, "funding", event.product_id, "INFO", words)
-        case ev.FundingSkipped():
-            return _row(seq, event, "funding", event.product_id, "WARNING", "no funding time: no quiet period")
-        case ev.LocalStopChanged():
-            words = f"{event.stop_id} {event.intent.side} at {event.intent.stop_price}, mark {plain(event.mark)}"
-            return _row(seq, event, "stop", f"{event.intent.product_id} {event.change}", "INFO", words)
-        case _:
-            return None
-
-
-Kind = Literal[
-    "alert", "checkpoint", "funding", "guardrail", "margin", "session", "state", "step", "stop", "strategy", "stream",
-    "venue_failed",
-]
-
-
-def _row(
-    seq: int, event: ev.Event, kind: Kind, name: str, severity: str, detail: str, is_shown: bool | None = None,
-    measurements: Mapping[str, Decimal] | None = None,
-) -> TimelineRow:
-    return TimelineRow.model_validate(
-        {
-            "seq": seq, "ts": event.ts_ns, "kind": kind, "name": name, "severity": severity, "detail": detail,
-            "is_shown": is_shown, "measurements": dict(measurements or {}),
-        }
-    )
+    return RefusalsSoFar().artifact(header, traces)

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from typing import TypeVar
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias, TypeVar
 
-from trading_core.artifacts import AnswerKind, ReasonCount, RefusalRow, RefusedBy, Totals, Trace
+from trading_core.artifact_base import Header
+from trading_core.artifacts import (
+    AnswerKind,
+    ReasonCount,
+    RefusalRow,
+    RefusedBy,
+    RejectionBreakdown,
+    Totals,
+    Trace,
+)
 from trading_core.orders import OrderStatus, Purpose
 
 PROBES = frozenset(purpose for purpose in Purpose if purpose.startswith("PROBE_"))
 REFUSED_LATER = frozenset({OrderStatus.REJECTED, OrderStatus.FAILED})
 
 Key = TypeVar("Key", bound=str)
+Counts: TypeAlias = dict[tuple[str, Purpose], Counter[str]]  # by product and purpose
+Reasons: TypeAlias = dict[tuple[RefusedBy, str, bool, bool], Counter[str]]  # by reason, in the order of the events
 
 
 def was_sent(trace: Trace) -> bool:
@@ -41,37 +52,66 @@ def was_rejected(trace: Trace) -> bool:
     return bool(trace.reports) and trace.reports[-1].status in REFUSED_LATER
 
 
-def totals(traces: Iterable[Trace]) -> Totals:
+class RefusalsSoFar:
+    """What became of settled traces, kept as counts; those that may still change are counted anew at each look."""
+
+    def __init__(self) -> None:
+        self._counts: Counts = {}
+        self._reasons: Reasons = {}
+        self._waiting: list[RefusalRow] = []  # of settled traces, but a trace that is not settled may come before
+
+    def settle(self, traces: Iterable[Trace], before_seq: int) -> list[RefusalRow]:
+        """Take traces that change no more; return the refusals before an event: no other can come between them."""
+        taken = list(traces)
+        _count(self._counts, taken)
+        rows = _ordered([*self._waiting, *_refusals(taken)])
+        ready = [row for row in rows if row.seq < before_seq]
+        self._waiting = rows[len(ready) :]
+        _count_reasons(self._reasons, ready)
+        return ready
+
+    def artifact(self, header: Header, live: Sequence[Trace]) -> RejectionBreakdown:
+        """Return the breakdown over the settled traces and these; its rows are those that `settle` did not return."""
+        counts = {key: Counter(found) for key, found in self._counts.items()}
+        _count(counts, live)
+        rows = _ordered([*self._waiting, *_refusals(live)])
+        reasons = {key: Counter(found) for key, found in self._reasons.items()}
+        _count_reasons(reasons, rows)
+        orders = {key: found for key, found in counts.items() if key[1] not in PROBES}
+        probes = {key: found for key, found in counts.items() if key[1] in PROBES}
+        return RejectionBreakdown(
+            header=header, totals=_totals(orders.values()),
+            by_symbol={name: _totals(found) for name, found in _grouped((k[0], f) for k, f in orders.items())},
+            probes={purpose: _totals(found) for purpose, found in _grouped((k[1], f) for k, f in probes.items())},
+            by_reason=_reason_counts(reasons), rows=tuple(rows),
+        )
+
+
+def _count(counts: Counts, traces: Iterable[Trace]) -> None:
     """Count orders by what became of them. Sent, but never seen by the venue: in none of the last counts."""
-    signals = sent = accepted = rejected = denied = withheld = unresolved = 0
     for trace in traces:
-        signals += trace.signal is not None
+        found = counts.setdefault((trace.product_id, trace.purpose), Counter())
+        found["signals"] += trace.signal is not None
         if (denial := trace.denial) is not None:
-            denied += not denial.is_withheld
-            withheld += denial.is_withheld
+            found["withheld" if denial.is_withheld else "denied"] += 1
         is_sent, is_accepted = was_sent(trace), was_accepted(trace)
         is_rejected = not is_accepted and was_rejected(trace)
-        sent, accepted, rejected = sent + is_sent, accepted + is_accepted, rejected + is_rejected
+        found["sent"] += is_sent
+        found["accepted"] += is_accepted
+        found["rejected"] += is_rejected
         if is_sent and not is_accepted and not is_rejected:
-            unresolved += not (trace.answers and trace.answers[-1].kind is AnswerKind.NOT_FOUND)
-    return Totals(
-        signals=signals, sent=sent, accepted=accepted, rejected=rejected, denied=denied, withheld=withheld,
-        unresolved=unresolved,
-    )
+            found["unresolved"] += not (trace.answers and trace.answers[-1].kind is AnswerKind.NOT_FOUND)
 
 
-def by_symbol(traces: Iterable[Trace]) -> dict[str, Totals]:
-    """Return the totals of each product."""
-    return {key: totals(group) for key, group in _grouped((t.product_id, t) for t in traces).items()}
+def _totals(counts: Iterable[Counter[str]]) -> Totals:
+    whole: Counter[str] = Counter()
+    for found in counts:
+        whole.update(found)
+    return Totals(**{name: whole[name] for name in Totals.model_fields})
 
 
-def by_purpose(traces: Iterable[Trace]) -> dict[Purpose, Totals]:
-    """Return the totals of each purpose."""
-    return {key: totals(group) for key, group in _grouped((t.purpose, t) for t in traces).items()}
-
-
-def refusals(traces: Iterable[Trace]) -> tuple[RefusalRow, ...]:
-    """Return one row for each denial and each rejection, in the order of the events."""
+def _refusals(traces: Iterable[Trace]) -> list[RefusalRow]:
+    """Return one row for each denial and each rejection."""
     rows = []
     for trace in traces:
         if (denial := trace.denial) is not None:
@@ -85,29 +125,36 @@ def refusals(traces: Iterable[Trace]) -> tuple[RefusalRow, ...]:
             else:
                 last = trace.reports[-1]
                 rows.append(_refusal(trace, last.seq, last.ts, RefusedBy.VENUE, last.reason, False, "reported"))
-    return tuple(sorted(rows, key=lambda row: row.seq))
+    return rows
 
 
-def reason_counts(rows: Iterable[RefusalRow]) -> tuple[ReasonCount, ...]:
-    """Return the counts by exact reason, largest first."""
-    symbols: dict[tuple[RefusedBy, str, bool, bool], Counter[str]] = defaultdict(Counter)
+def _ordered(rows: list[RefusalRow]) -> list[RefusalRow]:
+    return sorted(rows, key=lambda row: row.seq)
+
+
+def _count_reasons(reasons: Reasons, rows: Iterable[RefusalRow]) -> None:
     for row in rows:
-        symbols[row.by, row.reason, row.is_expected, row.purpose in PROBES][row.product_id] += 1
+        key = (row.by, row.reason, row.is_expected, row.purpose in PROBES)
+        reasons.setdefault(key, Counter())[row.product_id] += 1
+
+
+def _reason_counts(reasons: Reasons) -> tuple[ReasonCount, ...]:
+    """Return the counts by exact reason, largest first."""
     counts = [
         ReasonCount(
             by=key[0], reason=key[1], is_expected=key[2], is_probe=key[3], count=found.total(),
             by_symbol=dict(sorted(found.items())),
         )
-        for key, found in symbols.items()
+        for key, found in reasons.items()
     ]
     return tuple(sorted(counts, key=lambda c: (-c.count, c.by, c.reason, c.is_probe)))
 
 
-def _grouped(pairs: Iterable[tuple[Key, Trace]]) -> dict[Key, list[Trace]]:
-    groups: dict[Key, list[Trace]] = {}
-    for key, trace in pairs:
-        groups.setdefault(key, []).append(trace)
-    return dict(sorted(groups.items()))
+def _grouped(pairs: Iterable[tuple[Key, Counter[str]]]) -> list[tuple[Key, list[Counter[str]]]]:
+    groups: dict[Key, list[Counter[str]]] = {}
+    for key, found in pairs:
+        groups.setdefault(key, []).append(found)
+    return sorted(groups.items())
 
 
 def _refusal(

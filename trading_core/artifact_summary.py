@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import combinations
 
 from trading_core import events as ev
 from trading_core.artifact_base import Header
-from trading_core.artifact_derive import count_severities
 from trading_core.artifact_figures import (
     CorrelationRow,
     CrossCorrelation,
     FundingHistory,
     FundingRow,
-    ImpactFigures,
     Leg,
     OrderLatencies,
     RunSummary,
     SymbolSummary,
 )
-from trading_core.artifact_orders import FillStep, RejectionBreakdown, SizedDownRow, Totals, Trace
-from trading_core.artifact_refusals import was_accepted, was_sent
+from trading_core.artifact_orders import RejectionBreakdown, Totals
+from trading_core.artifact_traded import FINE, ImpactSoFar, Traded, TradedSoFar
 from trading_core.clock import MINUTE_NS
-from trading_core.money import BPS, ONE, ZERO
-from trading_core.orders import Purpose
+from trading_core.money import BPS, ZERO
 
 CORRELATED_MIN = 10  # returns below which a correlation says nothing
 NO_ORDERS = Totals(signals=0, sent=0, accepted=0, rejected=0, denied=0, withheld=0, unresolved=0)
 _SHARE = Decimal("0.000001")
-_FINE = Decimal("0.0001")
 
 
 class ReturnsTable:
@@ -86,28 +83,23 @@ def funding_history(header: Header, rows: Sequence[FundingRow]) -> FundingHistor
 
 
 def summary(
-    header: Header, products: Sequence[str], contract_sizes: Mapping[str, Decimal], traces: Sequence[Trace],
-    refusals: RejectionBreakdown, latencies: OrderLatencies, funding: FundingHistory, cuts: Sequence[SizedDownRow],
-    books: BooksSoFar, timeline: TimelineSoFar,
+    header: Header, products: Sequence[str], traded: TradedSoFar, refusals: RejectionBreakdown,
+    latencies: OrderLatencies, funding: FundingHistory, impact: ImpactSoFar, books: BooksSoFar, timeline: TimelineSoFar,
 ) -> RunSummary:
     """Return the summary of everything so far."""
-    grouped: dict[str, list[Trace]] = {name: [] for name in products}
-    for trace in traces:
-        grouped.setdefault(trace.product_id, []).append(trace)
     rows = tuple(
-        _symbol(name, group, contract_sizes.get(name, ONE), refusals.by_symbol.get(name, NO_ORDERS),
+        _symbol(name, traded.of(name), traded.contract_size(name), refusals.by_symbol.get(name, NO_ORDERS),
                 sum((r.booked for r in funding.rows if r.product_id == name), ZERO), books)
-        for name, group in sorted(grouped.items())
+        for name in sorted({*products, *traded.by_symbol})
     )
-    entries = [t for t in traces if t.signal is not None and t.purpose is Purpose.ENTRY]
     totals, answered = refusals.totals, latencies.pooled.get(Leg.SUBMIT_TO_ANSWER)
     return RunSummary(
         header=header, **books.figures(), fills=sum(r.fills for r in rows),
         volume=sum((r.bought + r.sold for r in rows), ZERO),
         order_acceptance=_share(totals.accepted, totals.accepted + totals.rejected),
-        signal_acceptance=_share(sum(map(was_accepted, entries)), len(entries)),
-        latency_p95_ms=None if answered is None else answered.p95, impact=_impact(cuts),
-        alerts=count_severities(timeline.severities), guardrails_latched=tuple(timeline.latched),
+        signal_acceptance=_share(traded.entries_accepted, traded.entries),
+        latency_p95_ms=None if answered is None else answered.p95, impact=impact.figures(),
+        alerts=dict(sorted(timeline.severities.items())), guardrails_latched=tuple(timeline.latched),
         steps_shown=tuple(name for name, is_shown in timeline.steps.items() if is_shown),
         steps_not_shown=tuple(name for name, is_shown in timeline.steps.items() if not is_shown), rows=rows,
     )
@@ -147,7 +139,7 @@ class TimelineSoFar:
     """Alerts by severity, guardrails that latched, and the last end of each step."""
 
     def __init__(self) -> None:
-        self.severities: list[str] = []
+        self.severities: Counter[str] = Counter()
         self.latched: list[str] = []
         self.steps: dict[str, bool] = {}
 
@@ -155,7 +147,7 @@ class TimelineSoFar:
         """Take an event; most say nothing here."""
         match event:
             case ev.AlertRaised():
-                self.severities.append(event.severity)
+                self.severities[event.severity] += 1
             case ev.GuardrailTripped() if event.name not in self.latched:
                 self.latched.append(event.name)
             case ev.StepEnded():
@@ -165,50 +157,21 @@ class TimelineSoFar:
 
 
 def _symbol(
-    name: str, traces: Sequence[Trace], contract_size: Decimal, totals: Totals, funding: Decimal, books: BooksSoFar
+    name: str, traded: Traded, contract_size: Decimal, totals: Totals, funding: Decimal, books: BooksSoFar
 ) -> SymbolSummary:
-    fills = [fill for trace in traces for fill in trace.fills]
-    bought = sum((f.notional for f in fills if f.side.sign > 0), ZERO)
-    sold = sum((f.notional for f in fills if f.side.sign < 0), ZERO)
-    fees = sum((f.commission for f in fills), ZERO)
-    position = sum((f.size * f.side.sign for f in fills), ZERO)
     mark = books.last.marks.get(name, ZERO) if books.last is not None else ZERO
-    slippage, cost = _slippage(fills)
+    cash = traded.sold - traded.bought + traded.position * contract_size * mark
+    slippage = cost = None
+    if traded.notional:
+        slippage = (traded.slipped / traded.notional).quantize(FINE)
+        cost = (traded.slipped / BPS).quantize(_SHARE)
     return SymbolSummary(
         product_id=name, signals=totals.signals, sent=totals.sent, accepted=totals.accepted,
-        rejected=totals.rejected, denied=totals.denied, fills=len(fills), bought=bought, sold=sold,
-        pnl=sold - bought + position * contract_size * mark - fees + funding, fees=fees, funding=funding,
-        slippage_bps=slippage, shortfall=None if cost is None else cost + fees,
-        unfilled=_unfilled(traces, contract_size), position=position,
+        rejected=totals.rejected, denied=totals.denied, fills=traded.fills, bought=traded.bought, sold=traded.sold,
+        pnl=cash - traded.fees + funding, fees=traded.fees, funding=funding,
+        slippage_bps=slippage, shortfall=None if cost is None else cost + traded.fees,
+        unfilled=traded.unfilled, position=traded.position,
     )
-
-
-def _slippage(fills: Sequence[FillStep]) -> tuple[Decimal | None, Decimal | None]:
-    """Return the mean slippage in bps, weighted by notional, and what it cost; (None, None) without a mid."""
-    known = [(f.slippage_bps, f.notional) for f in fills if f.slippage_bps is not None]
-    notional = sum((n for _, n in known), ZERO)
-    if not notional:
-        return None, None
-    weighted = sum((s * n for s, n in known), ZERO)
-    return (weighted / notional).quantize(_FINE), (weighted / BPS).quantize(_SHARE)
-
-
-def _unfilled(traces: Sequence[Trace], contract_size: Decimal) -> Decimal:
-    """Return the notional at the mid at submit that was sent and did not trade."""
-    left = ZERO
-    for trace in traces:
-        if trace.submit is not None and was_sent(trace) and not trace.is_probe:
-            open_size = trace.size - sum((f.size for f in trace.fills), ZERO)
-            left += max(open_size, ZERO) * contract_size * trace.submit.mid
-    return left
-
-
-def _impact(cuts: Sequence[SizedDownRow]) -> ImpactFigures | None:
-    known = [(c.model_impact_bps, c.realized_impact_bps) for c in cuts if c.realized_impact_bps is not None]
-    if not known:
-        return None
-    model, realized = (sum(column, ZERO) / len(known) for column in zip(*known, strict=True))
-    return ImpactFigures(n=len(known), model_bps=model.quantize(_FINE), realized_bps=realized.quantize(_FINE))
 
 
 def _share(part: int, whole: int) -> Decimal | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import takewhile
 
 from trading_core import events as ev
+from trading_core.artifact_draft import Draft
 from trading_core.artifact_orders import FilterStep
+from trading_core.artifact_settled import DraftIndex, SettledTraces
 from trading_core.artifacts import (
     AnswerKind,
     AnswerStep,
@@ -20,29 +22,13 @@ from trading_core.artifacts import (
     SizingStep,
     SubmitStep,
     Trace,
+    row_json,
 )
+from trading_core.clock import NS
 from trading_core.money import BPS, ONE, Price
-from trading_core.orders import Fill, OrderIntent, OrderStatus, VenueOrder
+from trading_core.orders import Fill, OrderIntent, VenueOrder
 
-
-@dataclass
-class _Draft:
-    intent: OrderIntent
-    signal_id: str
-    client_order_id: str = ""
-    order_id: str = ""
-    signal: SignalStep | None = None
-    filter: FilterStep | None = None
-    guards: str = ""
-    sizing: SizingStep | None = None
-    denial: DenialStep | None = None
-    submit: SubmitStep | None = None
-    answers: list[AnswerStep] = field(default_factory=list)
-    reports: list[ReportStep] = field(default_factory=list)
-    fills: list[FillStep] = field(default_factory=list)
-    cancels: list[CancelStep] = field(default_factory=list)
-    repeats: int = 0  # requests about it that were sent again
-    trace: Trace | None = None  # as it was made last; None after every change
+SETTLED_AFTER_NS = 600 * NS  # venue time: an order that has ended is not heard of again
 
 
 class TraceBuilder:
@@ -50,42 +36,41 @@ class TraceBuilder:
 
     def __init__(self, contract_sizes: Mapping[str, Decimal]) -> None:
         self._contract_sizes = contract_sizes
-        self._drafts: list[_Draft] = []
-        self._by_signal: dict[str, _Draft] = {}
-        self._by_client_id: dict[str, _Draft] = {}
-        self._by_order_id: dict[str, _Draft] = {}
+        self._drafts: list[Draft] = []
+        self._by_signal, self._by_client_id, self._by_order_id = DraftIndex(), DraftIndex(), DraftIndex()
+        self._settled = SettledTraces()
+        self.reopenings = 0  # how often a settled trace changed after all: what `settle` returned before is void
+        self._now_ns = 0
         self._ownerless: list[tuple[int, Fill]] = []
         self._sized: list[tuple[int, ev.SizedDown]] = []
-        self._sized_rows: list[SizedDownRow] = []
 
     def add(self, seq: int, event: ev.AnyEvent) -> None:
         """Take one event; those that do not concern orders are ignored."""
+        self._now_ns = event.ts_ns
         match event:
             case ev.SignalRaised():
                 draft = self._draft(event.intent, event.signal_id)
                 draft.signal = SignalStep(seq=seq, ts=event.ts_ns, source=event.source)
             case ev.SignalFiltered():
-                if (stopped := self._by_signal.get(event.signal_id)) is not None:
+                if (stopped := self._find(self._by_signal, event.signal_id)) is not None:
                     stopped.filter = FilterStep(
                         seq=seq, ts=event.ts_ns, filter_name=event.filter_name, detail=event.detail
                     )
-                    stopped.trace = None
+                    stopped.touch(self._now_ns)
             case ev.BracketAdopted():
                 self._on_bracket(event)
             case ev.SizedDown():
                 self._on_sized(seq, event)
             case ev.OrderDenied():
-                draft = self._by_signal.get(event.signal_id) or self._draft(event.intent, event.signal_id)
+                draft = self._find(self._by_signal, event.signal_id) or self._draft(event.intent, event.signal_id)
                 draft.denial = DenialStep(seq=seq, ts=event.ts_ns, reason=event.reason, detail=event.detail)
-                draft.trace = None
+                draft.touch(self._now_ns)
             case ev.OrderSubmitted():
                 self._on_submitted(seq, event)
             case ev.SubmitWithheld():
-                if (held := self._by_client_id.get(event.client_order_id)) is not None:
-                    held.denial = DenialStep(
-                        seq=seq, ts=event.ts_ns, reason=event.reason, detail="", is_withheld=True
-                    )
-                    held.trace = None
+                if (held := self._find(self._by_client_id, event.client_order_id)) is not None:
+                    held.denial = DenialStep(seq=seq, ts=event.ts_ns, reason=event.reason, detail="", is_withheld=True)
+                    held.touch(self._now_ns)
             case ev.OrderAccepted() | ev.OrderRejected() | ev.OrderLost() | ev.OrderNotFound():
                 self._on_answer(seq, event)
             case ev.OrderReported():
@@ -100,41 +85,80 @@ class TraceBuilder:
                 pass
 
     def finish(self) -> tuple[tuple[Trace, ...], tuple[FillStep, ...], tuple[SizedDownRow, ...]]:
-        """Return the traces, the fills that belong to none of them and the rows of sized_down_events; repeatable."""
+        """Return the traces, the fills that belong to none of them and the rows of sized_down_events; repeatable.
+
+        What `settle` and `take_sized` have returned is left out.
+        """
         self._give_fills()
         orphans = tuple(self._fill_step(seq, fill, None) for seq, fill in self._ownerless)
-        self._sized_rows += (self._sized_row(seq, event) for seq, event in self._sized[len(self._sized_rows) :])
-        return tuple(_trace(draft) for draft in self._drafts), orphans, tuple(self._sized_rows)
+        sized = tuple(self._sized_row(seq, event) for seq, event in self._sized)
+        return tuple(draft.trace for draft in self._drafts), orphans, sized
+
+    def settle(self) -> list[tuple[Trace, bytes]]:
+        """Hand out the oldest traces that have ended and are not heard of any more, with their rows in JSON.
+
+        Should an event name one of them all the same, all come back, and `reopenings` grows.
+        """
+        self._give_fills()
+        done = list(takewhile(self._has_settled, self._drafts))
+        rows = [(draft.trace, row_json(draft.trace)) for draft in done]
+        numbers = {id(draft): number for number, draft in enumerate(done, start=self._settled.count)}
+        for index in (self._by_signal, self._by_client_id, self._by_order_id):
+            index.settle(numbers)
+        self._settled.add([row for _, row in rows])
+        del self._drafts[: len(done)]
+        return rows
+
+    def take_sized(self) -> list[SizedDownRow]:
+        """Hand out the rows of sized_down_events: they are known in whole when they come."""
+        sized, self._sized = self._sized, []
+        return [self._sized_row(seq, event) for seq, event in sized]
+
+    def refusable_seq(self) -> int | None:
+        """Return the first event that may have refused an order whose trace is not settled."""
+        return min((seq for draft in self._drafts if (seq := draft.refusable_seq) is not None), default=None)
+
+    def _has_settled(self, draft: Draft) -> bool:
+        return draft.trace.status.is_final and self._now_ns - draft.touched_ns >= SETTLED_AFTER_NS
+
+    def _find(self, index: DraftIndex, key: str) -> Draft | None:
+        if index.is_settled(key):
+            drafts = self._settled.take()
+            for each in (self._by_signal, self._by_client_id, self._by_order_id):
+                each.reopen(drafts)
+            self._drafts = [*drafts, *self._drafts]
+            self.reopenings += 1
+        return index.get(key)
 
     def _give_fills(self) -> None:
         """Give each fill to its order, as far as the order's id is known yet."""
         waiting, self._ownerless = self._ownerless, []
         for seq, fill in waiting:
-            owner = self._by_order_id.get(fill.order_id)
+            owner = self._find(self._by_order_id, fill.order_id)
             if owner is None:
                 self._ownerless.append((seq, fill))
             else:
                 owner.fills.append(self._fill_step(seq, fill, owner.submit.mid if owner.submit else None))
-                owner.trace = None
+                owner.touch(self._now_ns)
 
-    def _draft(self, intent: OrderIntent, signal_id: str) -> _Draft:
-        draft = _Draft(intent, signal_id)
+    def _draft(self, intent: OrderIntent, signal_id: str) -> Draft:
+        draft = Draft(intent, signal_id, touched_ns=self._now_ns)
         self._drafts.append(draft)
         if signal_id:
-            self._by_signal[signal_id] = draft
+            self._by_signal.set(signal_id, draft)
         return draft
 
     def _on_sized(self, seq: int, event: ev.SizedDown) -> None:
         self._sized.append((seq, event))
-        if (draft := self._by_signal.get(event.signal_id)) is not None:
+        if (draft := self._find(self._by_signal, event.signal_id)) is not None:
             draft.sizing = SizingStep(
                 seq=seq, original_size=event.original_size, adjusted_size=event.adjusted_size,
                 limit_name=event.limit_name,
             )
-            draft.trace = None
+            draft.touch(self._now_ns)
 
     def _on_submitted(self, seq: int, event: ev.OrderSubmitted) -> None:
-        draft = self._by_signal.get(event.signal_id)
+        draft = self._find(self._by_signal, event.signal_id)
         if draft is None or draft.submit is not None:  # an order without a signal, or a second one of a signal
             draft = self._draft(event.intent, event.signal_id)
         draft.intent = event.intent
@@ -142,20 +166,20 @@ class TraceBuilder:
         draft.submit = SubmitStep(
             seq=seq, ts=event.ts_ns, client_order_id=event.client_order_id, mid=event.mid
         )
-        draft.trace = None
-        self._by_client_id[event.client_order_id] = draft
+        draft.touch(self._now_ns)
+        self._by_client_id.set(event.client_order_id, draft)
 
     def _on_bracket(self, event: ev.BracketAdopted) -> None:
         """Open the trace of a bracket: it left with the order that it guards, so it has no signal of its own."""
         draft = self._draft(event.intent, "")
         draft.client_order_id, draft.guards = event.client_order_id, event.guards
-        self._by_client_id[event.client_order_id] = draft
+        self._by_client_id.set(event.client_order_id, draft)
         self._know(draft, event.order_id)
 
     def _on_answer(
         self, seq: int, event: ev.OrderAccepted | ev.OrderRejected | ev.OrderLost | ev.OrderNotFound
     ) -> None:
-        draft = self._by_client_id.get(event.client_order_id)
+        draft = self._find(self._by_client_id, event.client_order_id)
         if draft is None:
             return
         match event:
@@ -177,14 +201,14 @@ class TraceBuilder:
             case ev.OrderNotFound():
                 step = AnswerStep(seq=seq, ts=event.ts_ns, kind=AnswerKind.NOT_FOUND, is_expected=False)
         draft.answers.append(step)
-        draft.trace = None
+        draft.touch(self._now_ns)
 
     def _on_report(self, seq: int, ts_ns: int, order: VenueOrder) -> None:
-        draft = self._by_client_id.get(order.client_order_id) or self._by_order_id.get(order.order_id)
+        draft = self._find(self._by_client_id, order.client_order_id) or self._find(self._by_order_id, order.order_id)
         if draft is None:
             return
         self._know(draft, order.order_id)
-        draft.trace = None
+        draft.touch(self._now_ns)
         draft.reports.append(
             ReportStep(
                 seq=seq, ts=ts_ns, status=order.status, filled_size=order.filled_size,
@@ -193,10 +217,10 @@ class TraceBuilder:
         )
 
     def _on_cancel(self, seq: int, event: ev.CancelRequested | ev.CancelAnswered) -> None:
-        draft = self._by_client_id.get(event.client_order_id)
+        draft = self._find(self._by_client_id, event.client_order_id)
         if draft is None:
             return
-        draft.trace = None
+        draft.touch(self._now_ns)
         if isinstance(event, ev.CancelRequested):
             draft.cancels.append(CancelStep(seq=seq, ts=event.ts_ns, cause=event.cause))
         elif draft.cancels:
@@ -205,15 +229,15 @@ class TraceBuilder:
             )
 
     def _on_repeated(self, event: ev.RequestRepeated) -> None:
-        draft = self._by_client_id.get(event.client_order_id) or self._by_order_id.get(event.order_id)
+        draft = self._find(self._by_client_id, event.client_order_id) or self._find(self._by_order_id, event.order_id)
         if draft is not None:
             draft.repeats += event.times
-            draft.trace = None
+            draft.touch(self._now_ns)
 
-    def _know(self, draft: _Draft, order_id: str) -> None:
+    def _know(self, draft: Draft, order_id: str) -> None:
         if order_id:
             draft.order_id = order_id
-            self._by_order_id[order_id] = draft
+            self._by_order_id.set(order_id, draft)
 
     def _fill_step(self, seq: int, fill: Fill, mid: Price | None) -> FillStep:
         slippage = (fill.price - mid) / mid * BPS * fill.side.sign if mid else None
@@ -225,7 +249,7 @@ class TraceBuilder:
         )
 
     def _sized_row(self, seq: int, event: ev.SizedDown) -> SizedDownRow:
-        draft = self._by_signal.get(event.signal_id)
+        draft = self._find(self._by_signal, event.signal_id)
         return SizedDownRow(
             seq=seq, ts=event.ts_ns, signal_id=event.signal_id, product_id=event.product_id, side=event.side,
             purpose=draft.intent.purpose if draft else None,
@@ -235,41 +259,3 @@ class TraceBuilder:
             model_impact_bps=event.model_impact_bps, realized_impact_bps=event.realized_impact_bps,
             depth_l1=event.depth_l1, depth_l10=event.depth_l10, spread_bps=event.spread_bps,
         )
-
-
-def _trace(draft: _Draft) -> Trace:
-    if draft.trace is None:
-        draft.trace = _made(draft)
-    return draft.trace
-
-
-def _made(draft: _Draft) -> Trace:
-    intent = draft.intent
-    lost = sum(answer.kind is AnswerKind.LOST for answer in draft.answers)
-    return Trace(
-        signal_id=draft.signal_id, client_order_id=draft.client_order_id, order_id=draft.order_id,
-        product_id=intent.product_id, side=intent.side, purpose=intent.purpose, order_type=intent.order_type,
-        time_in_force=intent.time_in_force, post_only=intent.post_only, reduce_only=intent.reduce_only,
-        size=intent.size, limit_price=intent.limit_price, stop_price=intent.stop_price,
-        cancel_after_s=intent.cancel_after_s, status=_status(draft),
-        retries=lost + max(0, len(draft.cancels) - 1) + draft.repeats, signal=draft.signal, sizing=draft.sizing,
-        denial=draft.denial, submit=draft.submit, answers=tuple(draft.answers), reports=tuple(draft.reports),
-        fills=tuple(draft.fills), cancels=tuple(draft.cancels), filter=draft.filter, guards=draft.guards,
-    )
-
-
-def _status(draft: _Draft) -> OrderStatus:
-    is_sent = draft.submit is not None or draft.guards
-    if not is_sent or (draft.denial is not None and not draft.answers and not draft.reports):
-        return OrderStatus.DENIED
-    final = [report.status for report in draft.reports if report.status.is_final]
-    if final:  # reports may arrive in another order than they were sent: a fill outweighs a cancel
-        return OrderStatus.FILLED if OrderStatus.FILLED in final else final[-1]
-    kinds = [answer.kind for answer in draft.answers]
-    if AnswerKind.REJECTED in kinds or (kinds and kinds[-1] is AnswerKind.NOT_FOUND):
-        return OrderStatus.REJECTED
-    if draft.cancels and draft.cancels[-1].is_accepted is not False:
-        return OrderStatus.CANCEL_REQUESTED
-    if AnswerKind.ACCEPTED in kinds or draft.reports:
-        return OrderStatus.OPEN
-    return OrderStatus.OUTCOME_UNKNOWN if kinds else OrderStatus.SUBMITTED

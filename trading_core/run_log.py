@@ -8,8 +8,8 @@ from concurrent.futures import Executor, Future
 from typing import Literal
 
 from trading_core.artifact_encode import ArtifactEncoder
-from trading_core.artifact_export import PRODUCER, Exporter
-from trading_core.artifacts import AnyArtifact, ArtifactSet
+from trading_core.artifact_export import PRODUCER, Exporter, Increment
+from trading_core.artifacts import AnyArtifact, ArtifactName
 from trading_core.events import AnyEvent, Tick
 from trading_core.products import Product
 from trading_core.run import RunContext
@@ -54,8 +54,8 @@ class RunLog:
     def save(self) -> None:
         """Commit the events and start writing the artifacts as of now."""
         self._store.flush()
-        made, head = self._exporter.finish(), self._store.head()
-        self._saving.append(self._executor.submit(self._writer.write, made, head))
+        increment, head = self._exporter.drain(), self._store.head()
+        self._saving.append(self._executor.submit(self._writer.write, increment, head))
 
     def saved(self) -> list[dict[str, int]]:
         """Return the saves that have ended since the last call: rows by artifact. Raises StorageError."""
@@ -77,19 +77,20 @@ class ArtifactWriter:
     def __init__(self, context: RunContext, *, is_durable: bool = True) -> None:
         self._context = context
         self._store = ArtifactStore(context.run_dir, is_durable=is_durable)
-        self._encoder = ArtifactEncoder()
+        self._encoder = ArtifactEncoder(context.run_dir)
 
-    def write(self, made: ArtifactSet, head: Head) -> dict[str, int]:
-        """Write them all over the last ones; return the rows by name."""
-        named = made.named()
+    def write(self, increment: Increment, head: Head) -> dict[str, int]:
+        """Write them all, whole, over the last ones; return the rows by name. Takes each increment of an exporter."""
+        self._encoder.take(increment)
+        named = increment.artifacts.named()
         self._store.write_all(
-            {name.value: (self._encoder.encode(name, a), self._meta(a, head)) for name, a in named.items()}
+            {name.value: (self._encoder.encode(name, a), self._meta(name, a, head)) for name, a in named.items()}
         )
-        return {name.value: len(artifact.rows) for name, artifact in named.items()}
+        return {name.value: self._encoder.rows(name, artifact) for name, artifact in named.items()}
 
-    def _meta(self, artifact: AnyArtifact, head: Head) -> ArtifactMeta:
+    def _meta(self, name: ArtifactName, artifact: AnyArtifact, head: Head) -> ArtifactMeta:
         return ArtifactMeta(
-            rows=len(artifact.rows),
+            rows=self._encoder.rows(name, artifact),
             producer=PRODUCER,
             subject_digest=self._context.subject_digest,
             level=self._context.level,

@@ -100,7 +100,7 @@ def run(run_dir: Path) -> list[Part]:
             exporter.add(stored.seq, stored.event)
         head = reader.head()
     lap("event store read, artifacts built")
-    ArtifactWriter(context).write(exporter.finish(), head)
+    ArtifactWriter(context).write(exporter.drain(), head)
     lap("artifacts written")
     end_ns = START_NS + DAY_S * NS
     traded = StageResult(

@@ -16,5 +16,5 @@ def salvage(context: RunContext, products: dict[str, Product]) -> str:
         head = reader.head()
         for stored in reader.whole():
             exporter.add(stored.seq, stored.event)
-    rows = ArtifactWriter(context).write(exporter.finish(), head)
+    rows = ArtifactWriter(context).write(exporter.drain(), head)
     return f"saved {sum(rows.values())} rows in {len(rows)} artifacts, as of event {head.seq}"
