@@ -137,8 +137,10 @@ def make_subject(plan: Plan, venue: VenueName, faults: str = "") -> Subject:
 
 
 def _git(*words: str) -> str:
+    # Under a unit or in a container the folder belongs to root, and git says nothing about a folder of somebody else's.
+    command = ["git", "-c", f"safe.directory={PROJECT}", *words]
     try:
-        answer = subprocess.run(["git", *words], cwd=PROJECT, capture_output=True, text=True, timeout=10, check=True)
+        answer = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return ""
     return answer.stdout.strip()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from trading_core import prepare as prepare_module
 from trading_core.advanced_trade.keys import KeyKind, generate_key
 from trading_core.bootstrap import connect, make_guard, open_venue
 from trading_core.clock import VirtualClock
 from trading_core.errors import ConfigurationError
 from trading_core.plan import Plan
 from trading_core.plan_files import find_plan
-from trading_core.prepare import now_at, prepare_run
+from trading_core.prepare import make_subject, now_at, prepare_run
 from trading_core.run import RunContext, VenueName
 from trading_core.run_files import PLAN, RUN, SUBJECT
 from trading_core.storage.artifact_store import ArtifactStore
@@ -133,3 +135,17 @@ def test_the_pulse_venue_cannot_place(tmp_path: Path) -> None:
     with open_venue(context) as endpoint, connect(context, endpoint) as connection:
         assert not hasattr(connection.venue, "submit")
         assert hasattr(connection.require_broker(), "submit")
+
+
+def test_a_folder_of_another_owner_still_says_which_commit_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a container and under a unit the folder is root's: the subject was 'unknown' there, and could not climb."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for words in (["init", "-q"], ["commit", "-q", "--allow-empty", "-m", "first"]):
+        subprocess.run([*git, *words], check=True)
+    commit = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    monkeypatch.setattr(prepare_module, "PROJECT", tmp_path)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # git's own switch for this
+    subject = make_subject(find_plan("phase2"), VenueName.SIMULATED)
+    assert (subject.git_commit, subject.is_dirty) == (commit, False)
