@@ -15,10 +15,14 @@ from prefect.types import SecretDict
 from pydantic import SecretStr
 
 from deployments.deploy_settings import POOL
+from flows.alert_sinks import ALERT_NAME
 from tasks.window import ALIVE, ALIVE_EVERY_S
+from trading_core.alerts import Severity
 
 BLOCK = "greenlight-notify"
 CRITICAL = "greenlight.alert.critical"
+RAISED = {f"greenlight.alert.{severity.lower()}" for severity in Severity}
+OVERDUE = {ALERT_NAME: "checkpoint_overdue"}  # the plans' name for the threshold of late checkpoints
 SILENT = "greenlight: no sign of life"
 # Three missed: one or two may be lost while the server restarts.
 SILENT_AFTER = timedelta(seconds=3 * ALIVE_EVERY_S)
@@ -105,6 +109,7 @@ def save_block(webhook_url: SecretStr) -> UUID:
 
 def _telling(block_id: UUID) -> list[AutomationCore]:
     run = "{{ flow_run.name }}: {{ flow_run.state.message }}\n{{ flow_run|ui_url }}"
+    alert = "{{ event.resource['prefect.resource.name'] }}: {{ event.payload.title }}\n{{ event.payload.detail }}"
     return [
         AutomationCore(
             name=f"greenlight: tell of {name}", description=words, trigger=trigger,
@@ -122,8 +127,9 @@ def _telling(block_id: UUID) -> list[AutomationCore]:
              "A run that trades has not said so for some minutes: look at the dashboard and at the venue."),
             ("a run that was refused or skipped", "Nothing was started.",
              _on("prefect.flow-run.Refused", "prefect.flow-run.Skipped"), run),
-            ("CRITICAL alert", "See the alert.", _on(CRITICAL),
-             "{{ event.resource['prefect.resource.name'] }}: {{ event.payload.title }}\n{{ event.payload.detail }}"),
+            ("CRITICAL alert", "See the alert.", _on(CRITICAL), alert),
+            ("an overdue checkpoint", "Reached late, or not at all, whoever is dead.", _on(*RAISED, match=OVERDUE),
+             alert),
         )
     ]
 

@@ -10,16 +10,18 @@ from prefect.events import emit_event
 
 from flows.console import alert_told
 from trading_core.alert_book import AlertBook
-from trading_core.alert_desk import AlertDesk, AlertFollower, Message, Sink, lock_of
+from trading_core.alert_desk import AlertDesk, AlertFollower, Looker, Message, Sink, lock_of
 from trading_core.alert_sinks import LogSink, apprise_sinks
 from trading_core.alerts import Severity
 from trading_core.bootstrap import account_name
 from trading_core.errors import VenueUnavailable
 from trading_core.logs import Redactor, logging_to
+from trading_core.overdue import CheckpointDesk
 from trading_core.run import RunContext
 from trading_core.settings import Settings, load_settings
 
 LOG_FILE = "logs/alerts.jsonl"
+ALERT_NAME = "greenlight.alert.name"  # label by which an automation tells one alert from another
 
 
 class PrefectSink:
@@ -33,7 +35,9 @@ class PrefectSink:
         run = f"greenlight.run.{message.run_id}"
         event = emit_event(
             event=f"greenlight.alert.{word}",
-            resource={"prefect.resource.id": run, "prefect.resource.name": message.run_id},
+            resource={
+                "prefect.resource.id": run, "prefect.resource.name": message.run_id, ALERT_NAME: message.name
+            },
             payload={
                 "name": message.name, "title": message.title, "detail": message.body, "alert_id": message.alert_id
             },
@@ -64,9 +68,17 @@ def sinks_of(settings: Settings) -> list[Sink]:
 def alerts_followed(context: RunContext) -> Iterator[None]:
     """Follow a run's alerts while the block runs, and log them into the run's folder."""
     settings = load_settings(os.environ)
-    book, sinks = AlertBook(context.event_store_root, account_name(context)), sinks_of(settings)
+    account, sinks = account_name(context), sinks_of(settings)
+    book = AlertBook(context.event_store_root, account)
+
+    def desks() -> list[Looker]:
+        return [
+            AlertDesk(context.store, context.run_id, book, sinks),
+            CheckpointDesk(context.event_store_root, account, sinks),
+        ]
+
     with (
         logging_to(context.run_dir / LOG_FILE, Redactor(settings.secrets()), run_id=context.run_id),
-        AlertFollower(lambda: AlertDesk(context.store, context.run_id, book, sinks), lock_of(book)),
+        AlertFollower(desks, lock_of(book)),
     ):
         yield

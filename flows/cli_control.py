@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from trading_core.alert_desk import Sink
 from trading_core.control.app import make_app
 from trading_core.control.config import PORT, make_settings
 from trading_core.control.pages import dashboard_routes
@@ -47,5 +49,12 @@ def serve(
 
 
 def watchdog() -> None:
-    """Watch every session until Ctrl+C: one that goes silent, or ended not flat, is closed at the venue."""
-    watch(load_settings(os.environ), typer.echo)
+    """Watch every session until Ctrl+C: one that is silent or ended not flat is closed, a late checkpoint told."""
+    settings = load_settings(os.environ)
+
+    def sinks() -> list[Sink]:
+        # Prefect takes seconds to import, and what takes over must not wait for it.
+        found: list[Sink] = importlib.import_module("flows.alert_sinks").sinks_of(settings)
+        return found
+
+    watch(settings, typer.echo, sinks)

@@ -74,6 +74,9 @@ def _head(v: dict[str, Any]) -> Text:
         line.append(f"  ended: {run['flat'] or 'see its report'}", style=style)
     elif v["data_age_s"] is not None:
         line.append(f"  data {v['data_age_s']:.0f} s old", style="green" if v["data_age_s"] <= 15 else "bold red")
+    if v["checkpoints"]["overdue_s"] is not None:
+        words = f"checkpoint T+{v['checkpoints']['next_h']}h is overdue by {v['checkpoints']['overdue_s']} s"
+        line.append(f"\n{words}", style="bold red")
     if v["problem"]:
         line.append(f"\n{v['problem']}", style="bold red")
     return line
@@ -86,7 +89,7 @@ def _tiles(v: dict[str, Any]) -> list[RenderableType]:
     return [
         Panel(Text(_short(words)), title=title) for title, words in (
             ("equity", v["money"]["equity"]), ("pnl", v["money"]["pnl"]),
-            ("acceptance", f"{share} of {yes + no}"), ("margin in use", v["margin"]["utilization"]),
+            ("acceptance", f"{share}, {yes} of {yes + no}"), ("margin in use", v["margin"]["utilization"]),
             ("drift", v["money"]["drift"]), ("answer p95 ms", v["latency"]["p95"]),
             ("time left s", None if left is None else str(left)),
         )

@@ -8,20 +8,24 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from trading_core.alerts import Severity
+from trading_core.alerts import AlertRule, Severity
 from trading_core.clock import wall_now_ns
 from trading_core.errors import ConfigurationError, IntegrityError
-from trading_core.events import AlertCleared, AlertRaised
+from trading_core.events import AlertCleared, AlertRaised, CheckpointReached
 from trading_core.gate.chained_log import ChainedLog
 from trading_core.plan import PlanModel
 from trading_core.storage.event_reader import EventReader, StoredEvent
 
 FILE_NAME = "alerts.jsonl"
+TAKEN = ("AlertRaised", "AlertCleared", "CheckpointReached")  # the types of events that change the book
 DETAIL_MAX = 300  # characters of an alert's words that its line keeps; the event store has them all
 
 
 class AlertLine(PlanModel):
-    """One line of the file: something happened to the alert that event `seq` of the run raised."""
+    """One line of the file: something happened to the alert that event `seq` of the run raised.
+
+    Below zero for an overdue checkpoint: no event of the run tells of it.
+    """
 
     what: Literal["raised", "sent", "escalated", "acknowledged", "cleared"]
     run_id: str
@@ -98,13 +102,28 @@ class AlertBook:
                         if (run, alert.name, alert.is_cleared) == (run_id, name, False) and seq < stored.seq:
                             self._log.append(AlertLine(what="cleared", run_id=run_id, seq=seq, at_ns=now_ns))
                             known[run, seq] = alert.model_copy(update={"is_cleared": True})
+                case CheckpointReached(at_h=at_h) if (late := known.get((run_id, overdue_seq(at_h)))) is not None:
+                    if not late.is_cleared:
+                        self._log.append(AlertLine(what="cleared", run_id=run_id, seq=late.seq, at_ns=now_ns))
+                        known[run_id, late.seq] = late.model_copy(update={"is_cleared": True})
                 case _:
                     pass
         return new
 
+    def note_overdue(self, run_id: str, at_h: int, rule: AlertRule, detail: str, now_ns: int) -> Alert | None:
+        """Note that a checkpoint is overdue, where no session is there to raise it; None if that is noted already."""
+        seq = overdue_seq(at_h)
+        if any((a.run_id, a.seq) == (run_id, seq) for a in self.alerts()):
+            return None
+        line = AlertLine(what="raised", run_id=run_id, seq=seq, at_ns=now_ns, name=rule.name, severity=rule.severity,
+                         detail=detail[:DETAIL_MAX])
+        self._log.append(line)
+        return Alert(run_id=run_id, seq=seq, name=line.name, severity=line.severity, detail=line.detail,
+                     noted_ns=now_ns)
+
     def take_run(self, reader: EventReader, now_ns: int) -> None:
         """Note every alert of a run, whether or not anybody followed it: what was raised must be answered."""
-        self.take(reader.run_id, reader.events(types=("AlertRaised", "AlertCleared")), now_ns)
+        self.take(reader.run_id, reader.events(types=TAKEN), now_ns)
 
     def sent(self, alert: Alert, sinks: Iterable[str], now_ns: int, *, is_escalation: bool = False) -> None:
         """Note which sinks took the alert."""
@@ -153,6 +172,11 @@ def acknowledge(event_store_root: Path, alert_id: str, *, by: str, note: str) ->
         if any(a.alert_id == alert_id for a in book.alerts()):
             return book.acknowledge(alert_id, by=by, note=note, now_ns=wall_now_ns())
     raise ConfigurationError(f"there is no alert {alert_id!r}: greenlight alerts list --all shows them")
+
+
+def overdue_seq(at_h: int) -> int:
+    """Return what stands for the event that nobody wrote: that a checkpoint is overdue."""
+    return -1 - at_h
 
 
 def hold_words(alerts: Iterable[Alert]) -> str:

@@ -60,8 +60,63 @@ class Sink(Protocol):
         ...
 
 
+class Looker(Protocol):
+    """Something that looks again and again; see AlertFollower."""
+
+    def look(self) -> None:
+        """Do all that is due now. Raises GreenlightError; the next look tries again."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is open. May be called twice."""
+        ...
+
+
+class Teller:
+    """Sends messages to every sink; one that fails is tried again and never stops the rest."""
+
+    def __init__(self, book: AlertBook, sinks: Sequence[Sink], now_ns: Callable[[], int]) -> None:
+        self._book = book
+        self._sinks = sinks
+        self._now_ns = now_ns
+        self._told: dict[tuple[str, int], set[str]] = {}  # what each sink took, by kind and event
+        self._tries: dict[tuple[str, int], int] = {}
+        self._pending: list[tuple[int, Message, Alert | None]] = []
+
+    def add(self, seq: int, message: Message, alert: Alert | None) -> None:
+        """Take a message to be told."""
+        self._pending.append((seq, message, alert))
+
+    def tell(self, run_id: str) -> None:
+        """Send what waits, and ask again where nobody answered an alert of the run in time."""
+        self._pending = [one for one in self._pending if not self._tell(*one)]
+        self._escalate(run_id)
+
+    def _tell(self, seq: int, message: Message, alert: Alert | None) -> bool:
+        """Send to each sink that has not taken it; return whether it is done with."""
+        key = (message.kind, seq)
+        told = self._told.setdefault(key, set())
+        took = [s.name for s in self._sinks if s.name not in told and _sends(s, message)]
+        told.update(took)
+        if alert is not None and took:
+            self._book.sent(alert, took, self._now_ns())
+        self._tries[key] = self._tries.get(key, 0) + 1
+        return len(told) == len(self._sinks) or self._tries[key] >= SENDS_MAX
+
+    def _escalate(self, run_id: str) -> None:
+        for alert in self._book.alerts():
+            within_ns = ACKNOWLEDGE_WITHIN_NS.get(alert.severity)
+            if within_ns is None or not alert.is_open or alert.run_id != run_id:
+                continue
+            due_ns = alert.noted_ns + (alert.escalated + 1) * within_ns
+            if self._now_ns() >= due_ns and alert.escalated < ESCALATIONS_MAX:
+                message = _escalation(alert, within_ns)
+                self._book.sent(alert, [s.name for s in self._sinks if _sends(s, message)], self._now_ns(),
+                                is_escalation=True)
+
+
 class AlertDesk:
-    """Follows one run. `look` does all that is due now; a sink that fails is tried again and never stops the rest."""
+    """Follows one run. `look` does all that is due now."""
 
     def __init__(
         self, store: StoreLocation | Path, run_id: str, book: AlertBook, sinks: Sequence[Sink],
@@ -70,13 +125,10 @@ class AlertDesk:
         self._store = store
         self._run_id = run_id
         self._book = book
-        self._sinks = sinks
+        self._teller = Teller(book, sinks, now_ns)
         self._now_ns = now_ns
         self._reader: EventReader | None = None
         self._seen = 0
-        self._told: dict[tuple[str, int], set[str]] = {}  # what each sink took, by kind and event
-        self._tries: dict[tuple[str, int], int] = {}
-        self._pending: list[tuple[int, Message, Alert | None]] = []
 
     def look(self) -> None:
         """Read what is new, tell everybody, and ask again where nobody answered. Raises GreenlightError."""
@@ -86,9 +138,8 @@ class AlertDesk:
             for stored in events:
                 _log_event(self._run_id, stored)
                 if (message := _message(self._run_id, stored)) is not None:
-                    self._pending.append((stored.seq, message, known.get(stored.seq)))
-        self._pending = [one for one in self._pending if not self._tell(*one)]
-        self._escalate()
+                    self._teller.add(stored.seq, message, known.get(stored.seq))
+        self._teller.tell(self._run_id)
 
     def close(self) -> None:
         """Close the reader. May be called twice."""
@@ -105,34 +156,12 @@ class AlertDesk:
         self._seen = found[-1].seq if found else self._seen
         return found
 
-    def _tell(self, seq: int, message: Message, alert: Alert | None) -> bool:
-        """Send to each sink that has not taken it; return whether it is done with."""
-        key = (message.kind, seq)
-        told = self._told.setdefault(key, set())
-        took = [s.name for s in self._sinks if s.name not in told and _sends(s, message)]
-        told.update(took)
-        if alert is not None and took:
-            self._book.sent(alert, took, self._now_ns())
-        self._tries[key] = self._tries.get(key, 0) + 1
-        return len(told) == len(self._sinks) or self._tries[key] >= SENDS_MAX
-
-    def _escalate(self) -> None:
-        for alert in self._book.alerts():
-            within_ns = ACKNOWLEDGE_WITHIN_NS.get(alert.severity)
-            if within_ns is None or not alert.is_open or alert.run_id != self._run_id:
-                continue
-            due_ns = alert.noted_ns + (alert.escalated + 1) * within_ns
-            if self._now_ns() >= due_ns and alert.escalated < ESCALATIONS_MAX:
-                message = _escalation(alert, within_ns)
-                self._book.sent(alert, [s.name for s in self._sinks if _sends(s, message)], self._now_ns(),
-                                is_escalation=True)
-
 
 class AlertFollower:
-    """An alert desk in a thread of its own: `with AlertFollower(…):`. It trades nothing and stops nothing."""
+    """Desks of an account in a thread of their own: `with AlertFollower(…):`. It trades nothing and stops nothing."""
 
-    def __init__(self, make_desk: Callable[[], AlertDesk], lock_path: Path) -> None:
-        self._make_desk = make_desk
+    def __init__(self, make_desks: Callable[[], Sequence[Looker]], lock_path: Path) -> None:
+        self._make_desks = make_desks
         self._lock_path = lock_path
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="alerts", daemon=True)
@@ -149,15 +178,17 @@ class AlertFollower:
         self._thread.join(STOP_WITHIN_S)
 
     def _follow(self) -> None:
-        desk, is_over = self._make_desk(), False
+        desks, is_over = self._make_desks(), False
         try:
             while not is_over:
                 is_over = self._stop.wait(LOOK_EVERY_S)  # one last look after the end
-                self._look(desk)
+                for desk in desks:
+                    self._look(desk)
         finally:
-            desk.close()
+            for desk in desks:
+                desk.close()
 
-    def _look(self, desk: AlertDesk) -> None:
+    def _look(self, desk: Looker) -> None:
         try:
             with exclusive(self._lock_path, ONE_DESK_WAIT_S):  # two desks of one account would tell everything twice
                 desk.look()
@@ -168,6 +199,16 @@ class AlertFollower:
 def lock_of(book: AlertBook) -> Path:
     """Return the lock that lets one desk of an account work at a time."""
     return book.path.with_name(".alert_desk.lock")
+
+
+def raised_message(alert: Alert) -> Message:
+    """Return what is said of an alert when it is raised."""
+    return _raised(alert.run_id, alert.name, alert.severity, alert.detail, alert.alert_id)
+
+
+def _raised(run_id: str, name: str, severity: Severity, detail: str, alert_id: str) -> Message:
+    how = f"\nacknowledge: greenlight alerts ack {alert_id} --by NAME" if severity in ACKNOWLEDGE_WITHIN_NS else ""
+    return Message("raised", severity, f"{severity}: {name}", detail + how, run_id, name, alert_id)
 
 
 def _log_event(run_id: str, stored: StoredEvent) -> None:
@@ -191,11 +232,8 @@ def _message(run_id: str, stored: StoredEvent) -> Message | None:
     event: AnyEvent = stored.event
     match event:
         case AlertRaised():
-            severity, alert_id = Severity(event.severity), f"{run_id}:{stored.seq}"
-            body = event.detail
-            if severity in ACKNOWLEDGE_WITHIN_NS:
-                body += f"\nacknowledge: greenlight alerts ack {alert_id} --by NAME"
-            return Message("raised", severity, f"{severity}: {event.name}", body, run_id, event.name, alert_id)
+            severity = Severity(event.severity)
+            return _raised(run_id, event.name, severity, event.detail, f"{run_id}:{stored.seq}")
         case AlertCleared():
             return Message("cleared", Severity.INFO, f"cleared: {event.name}", event.detail, run_id, event.name)
         case CheckpointReached():

@@ -48,7 +48,11 @@ class SystemClock:
 
     def now_ns(self) -> int:
         """Return venue time in nanoseconds since the epoch, UTC."""
-        return self.anchor_ns + (time.time_ns() - self.anchor_ns) * self._numerator // self._denominator
+        return self.at(time.time_ns())
+
+    def at(self, wall_ns: int) -> int:
+        """Return venue time at a moment of the machine."""
+        return self.anchor_ns + (wall_ns - self.anchor_ns) * self._numerator // self._denominator
 
     def wait_until(self, deadline_ns: int) -> None:
         """Sleep until venue time reaches the deadline."""

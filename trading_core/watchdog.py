@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +22,7 @@ from trading_core.control.accounts import Account, account_guard, list_accounts
 from trading_core.control.takeover import Takeover, take_over
 from trading_core.errors import ConfigurationError, GreenlightError
 from trading_core.heartbeat import Beat
+from trading_core.overdue import CheckpointPatrol
 from trading_core.settings import Settings, load_settings
 from trading_core.trading_state import TradingState
 
@@ -249,14 +250,20 @@ def main() -> int:
     return 0
 
 
-def watch(settings: Settings, say: Callable[[str], None]) -> None:
-    """Watch the sessions of an event store until SIGTERM or SIGINT. Raises ConfigurationError before it begins."""
+def watch(
+    settings: Settings, say: Callable[[str], None], checkpoint_sinks: Callable[[], Sequence[Sink]] | None = None
+) -> None:
+    """Watch the sessions of an event store until SIGTERM or SIGINT. Raises ConfigurationError before it begins.
+
+    Overdue checkpoints go to `checkpoint_sinks`; to the same people as a takeover if none are given.
+    """
     is_over = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: is_over.set())
     people = People(settings, say)
     say(f"watchdog: watching {settings.event_store_root} every {LOOK_EVERY_S:.0f} s")
-    Watchdog(settings.event_store_root, people.alert, lambda words: say(f"watchdog: {words}")).run(is_over)
+    with CheckpointPatrol(settings.event_store_root, checkpoint_sinks or (lambda: people.sinks)):
+        Watchdog(settings.event_store_root, people.alert, lambda words: say(f"watchdog: {words}")).run(is_over)
     people.close()
 
 
@@ -265,7 +272,7 @@ class People:
 
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
         urls = settings.alert_urls.get_secret_value().split() if settings.alert_urls else []
-        self._sinks: list[Sink] = [LogSink(), *apprise_sinks(tuple(urls))]
+        self.sinks: list[Sink] = [LogSink(), *apprise_sinks(tuple(urls))]
         self._say = say
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="alerts")
 
@@ -280,7 +287,7 @@ class People:
         self._pool.shutdown(wait=True)
 
     def _send(self, message: Message) -> None:
-        for sink in self._sinks:
+        for sink in self.sinks:
             try:
                 sink.send(message)
             except GreenlightError as e:

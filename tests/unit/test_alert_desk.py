@@ -187,7 +187,7 @@ def test_an_edited_book_is_noticed(room: Room) -> None:
 
 def test_the_follower_tells_of_an_alert_once_it_is_committed(room: Room) -> None:
     sink, clock = ListSink(), SystemClock()
-    with AlertFollower(lambda: AlertDesk(room.root, RUN, room.book, [sink]), lock_of(room.book)):
+    with AlertFollower(lambda: [AlertDesk(room.root, RUN, room.book, [sink])], lock_of(room.book)):
         room.raise_alert()
         started_ns = clock.stopwatch_ns()
         while not sink.got and clock.stopwatch_ns() - started_ns < 30 * NS:

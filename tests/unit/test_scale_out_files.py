@@ -26,6 +26,7 @@ from flows.emergency import accounts_of
 from flows.requests import EmergencyRequest
 from tests.control_rig import write_beat
 from trading_core.errors import ConfigurationError
+from trading_core.plan_files import find_plan
 from trading_core.settings import VARIABLES
 
 ROOT = Path(__file__).parents[2]
@@ -187,3 +188,13 @@ def test_a_run_that_waits_for_people_or_was_refused_by_them_is_told_like_a_no_go
         "approval wanted": ["prefect.flow-run.Hold", "prefect.flow-run.Suspended"],
         "approval refused": ["prefect.flow-run.Expired", "prefect.flow-run.Rejected"],
     }
+
+
+def test_people_are_told_of_an_overdue_checkpoint_by_its_name_however_grave_the_plan_calls_it() -> None:
+    wanted = automations(uuid4(), {POOL: uuid4()}, uuid4())
+    made = {core.name: core.model_dump(mode="json") for core in wanted}
+    told = made["greenlight: tell of an overdue checkpoint"]
+    assert {"greenlight.alert.error", "greenlight.alert.critical"} <= set(told["trigger"]["expect"])
+    names = {t.name for plan in ("stage3", "stage4", "stage5") for t in find_plan(plan).thresholds
+             if t.metric == "checkpoint_overdue_s"}
+    assert {told["trigger"]["match"]["greenlight.alert.name"]} == names

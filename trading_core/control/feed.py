@@ -11,13 +11,14 @@ from typing import Any
 import msgspec
 from starlette.concurrency import run_in_threadpool
 
-from trading_core.alert_book import AlertBook
-from trading_core.clock import SystemClock, wall_now_ns
+from trading_core.alert_book import Alert, AlertBook
+from trading_core.clock import NS, SystemClock, iso, wall_now_ns
 from trading_core.control.accounts import NAME, REHEARSAL
 from trading_core.control.config import ControlSettings
 from trading_core.control.view import TYPES, RunView
 from trading_core.errors import ConfigurationError, GreenlightError, IntegrityError
 from trading_core.heartbeat import Beat, read_beats
+from trading_core.overdue import Progress, limit_ns, overdue_of, venue_ns_of
 from trading_core.run import RunContext
 from trading_core.run_files import RUN
 from trading_core.storage.artifact_store import ArtifactStore
@@ -53,6 +54,7 @@ class RunWatch:
                 problem = str(e)
             shown = self.view.shown()
             beat = self.beat()
+            shown["checkpoints"]["overdue_s"] = self._overdue_s(beat)
             shown["alerts"], alert_problem = self._alerts(beat)
             shown["problem"] = problem or alert_problem
             shown["beat"] = None if beat is None else {
@@ -92,6 +94,19 @@ class RunWatch:
             # What was there before the first look may be of yesterday: its own time counts, where it is the machine's.
             self._moved_ns = self._first_seen_ns() if is_first else wall_now_ns()
 
+    def _overdue_s(self, beat: Beat | None) -> int | None:
+        """Return how late the next checkpoint is by now, whoever is dead; None if not too late, or nobody can tell."""
+        if beat is None or beat.has_ended or not self.view.started_ns:
+            return None
+        try:
+            now_ns = venue_ns_of(beat, wall_now_ns())
+        except ValueError:
+            return None
+        reached = frozenset(int(one["at_h"]) for one in self.view.checkpoints)
+        progress = Progress(self.view.started_ns, reached, bool(self.view.ended))
+        late = overdue_of(self.context.plan, progress, now_ns) if now_ns is not None else []
+        return late[0].late_ns // NS if late and late[0].late_ns > limit_ns(self.context.plan) else None
+
     def _first_seen_ns(self) -> int:
         return self.view.ts_ns if self.context.venue.value != "simulated" and self.context.speed == 1 else 0
 
@@ -99,9 +114,9 @@ class RunWatch:
         account = beat.account if beat is not None else REHEARSAL + self.context.run_id
         shown = {seq: dict(alert) for seq, alert in self.view.alerts.items()}
         try:
-            for alert in AlertBook(self._root, account).alerts() if shown else ():
-                if alert.run_id == self.context.run_id and alert.seq in shown:
-                    shown[alert.seq]["answered_by"] = alert.acknowledged_by
+            for alert in AlertBook(self._root, account).alerts():
+                if alert.run_id == self.context.run_id and (alert.seq in shown or alert.seq < 0):
+                    shown.setdefault(alert.seq, _without_event(alert))["answered_by"] = alert.acknowledged_by
         except IntegrityError as e:
             return list(reversed(shown.values())), str(e)
         return list(reversed(shown.values())), ""
@@ -155,6 +170,14 @@ class Hub:
                 for queue in self._queues[key]:
                     offer(queue, given)
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _without_event(alert: Alert) -> dict[str, Any]:
+    """Return an alert that no event tells of, since no session was there to write it."""
+    return {
+        "id": alert.alert_id, "at": iso(alert.noted_ns)[11:19], "name": alert.name, "severity": alert.severity.value,
+        "detail": alert.detail, "is_cleared": alert.is_cleared,
+    }
 
 
 def offer(queue: asyncio.Queue[bytes], given: bytes) -> None:

@@ -7,6 +7,7 @@ of each alert, so that one table makes both: see deployments.prometheus_rules.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -110,7 +111,7 @@ def _of_run(watch: RunWatch) -> Iterator[Metric]:
         quantiles.add_metric(["0.5"], float(shown["latency"]["p50"]) / 1000)
         quantiles.add_metric(["0.95"], float(shown["latency"]["p95"]) / 1000)
         yield quantiles
-    yield from _figures(watch)
+    yield from _figures(watch, shown["checkpoints"]["overdue_s"])
 
 
 def _alerts(alerts: list[dict[str, Any]]) -> Iterator[Metric]:
@@ -123,8 +124,11 @@ def _alerts(alerts: list[dict[str, Any]]) -> Iterator[Metric]:
     yield from (raised, waiting)
 
 
-def _figures(watch: RunWatch) -> Iterator[Metric]:
+def _figures(watch: RunWatch, overdue_s: int | None) -> Iterator[Metric]:
     taken = watch.view.figures
+    overdue = _overdue(taken.watched if taken is not None else {}, overdue_s)
+    if overdue is not None:
+        yield _gauge(RULE_METRICS["checkpoint_overdue_s"], "How late a checkpoint was or is", overdue)
     if taken is None:
         return
     yield _gauge("greenlight_equity_usd", "Equity by our books", float(taken.equity))
@@ -144,6 +148,8 @@ def _figures(watch: RunWatch) -> Iterator[Metric]:
             family.add_metric([product_id], float(value) / unit)
         yield family
     for metric, observed in taken.watched.items():
+        if metric == "checkpoint_overdue_s":
+            continue  # above: a session that died says nothing of it
         name = RULE_METRICS[metric]  # type: ignore[index]  # the engine watches nothing else
         if not name.startswith("greenlight_"):
             continue  # by product, above
@@ -153,6 +159,11 @@ def _figures(watch: RunWatch) -> Iterator[Metric]:
             yield _gauge(name, f"The alerts' figure {metric}", float(observed))
     if "margin_utilization" not in taken.watched:
         yield _gauge(RULE_METRICS["margin_utilization"], "Margin in use", float(taken.margin_utilization))
+
+
+def _overdue(watched: Mapping[str, Decimal], overdue_s: int | None) -> float | None:
+    told = [float(s) for s in (watched.get("checkpoint_overdue_s"), overdue_s) if s is not None]
+    return max(told, default=None)
 
 
 def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:

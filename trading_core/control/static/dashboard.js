@@ -57,7 +57,8 @@ function show(v) {
   text("pnl", v.money.pnl === null ? "" : dollars(v.money.pnl) + " this run, " + dollars(v.money.day_pnl) + " today", toneOf(v.money.pnl));
   const [yes, no] = v.orders.acceptance, n = yes + no;
   text("acceptance", n ? percent(yes / n) : "–", "");
-  text("acceptance-more", n + " orders, " + v.orders.fills + " fills, " + v.orders.rejected + " rejected, " + v.orders.denied + " denied by us");
+  const probes = v.orders.accepted + v.orders.rejected - n;
+  text("acceptance-more", (n ? yes + " of " + n + " orders accepted" : "no order was answered yet") + (probes ? ", without " + probes + (probes > 1 ? " probes" : " probe") : "") + "; " + v.orders.fills + " fills, " + v.orders.denied + " denied by us");
   text("margin", percent(v.margin.utilization), Number(v.margin.utilization) > Number(v.margin.limit) ? "warn" : "");
   text("margin-more", "limit for entries " + percent(v.margin.limit, 0));
   text("drift", dollars(v.money.drift, 4), Number(v.money.drift) > Number(v.money.drift_limit || Infinity) ? "bad" : Number(v.money.drift) !== 0 ? "warn" : "");
@@ -66,7 +67,9 @@ function show(v) {
   text("latency-more", v.latency.p50 === null ? "no answer yet" : "half within " + Math.round(Number(v.latency.p50)) + " ms; limit " + grouped(v.latency.limit) + " ms");
   text("left", over ? "over" : duration(r.left_s));
   const c = v.checkpoints;
-  text("left-more", over ? (r.flat || "ended") : c.next_h !== null ? "checkpoint T+" + c.next_h + " h " + (c.next_in_s > 0 ? "in " + duration(c.next_in_s) : "is due") : "of " + duration(r.window_s) + "; no checkpoint to come", over && r.is_flat === false ? "bad" : "");
+  const late = !over && c.overdue_s !== null;
+  const next = late ? "checkpoint T+" + c.next_h + " h is overdue by " + duration(c.overdue_s) : c.next_h === null ? "of " + duration(r.window_s) + "; no checkpoint to come" : "checkpoint T+" + c.next_h + " h " + (c.next_in_s > 0 ? "in " + duration(c.next_in_s) : "is due");
+  text("left-more", over ? (r.flat || "ended") : next, late || (over && r.is_flat === false) ? "bad" : "");
   banner(v, over);
   alerts(v.alerts);
   symbols(v.symbols);
