@@ -14,8 +14,9 @@ from trading_core.desk import Desk
 from trading_core.funding import FundingClock
 from trading_core.guardrails import Guardrails, Readings
 from trading_core.ledger import Ledger
+from trading_core.money import ZERO, Size, plain
 from trading_core.order_manager import TrackedOrder
-from trading_core.orders import OrderStatus, Purpose
+from trading_core.orders import Fill, OrderStatus, OrderType, Purpose, VenueOrder
 from trading_core.plan import Plan
 from trading_core.products import Product
 from trading_core.script import Script, ScriptRunner
@@ -57,6 +58,8 @@ class Engine:
         self.is_reconciling = False  # after a crash, until the venue has answered for everything
         self.unconfirmed: set[str] = set()  # orders that a crash left in flight
         self.strays = 0
+        self._opened_ns = 0  # when the books were opened
+        self._foreign_filled: dict[str, Size] = {}  # what orders that are not ours have filled, by the venue's id
         self._runner = ScriptRunner(script) if script is not None else None
         self._asked_ns: dict[str, int] = {}
         self._next_snapshot_ns = 0
@@ -143,11 +146,14 @@ class Engine:
                 self._confirm(orders.not_found(event))
             case ev.OrderReported():
                 order = orders.reported(event)
+                if order is None:
+                    self._take_foreign(event.order)
                 self._confirm(order)
                 self._adopt(order, event.order.attached_order_id)
                 self._fetch_missing(order)
             case ev.FillBooked():
-                if orders.booked(event) is not None and self.desk.ledger is not None:
+                is_ours = orders.booked(event) is not None
+                if (is_ours or self._is_news(event.fill)) and self.desk.ledger is not None:
                     self.desk.ledger.book_fill(event.fill)
             case ev.CancelAnswered():
                 order = orders.cancel_answered(event)
@@ -168,6 +174,25 @@ class Engine:
             )
         )
         self._ask(leg)
+
+    def _take_foreign(self, report: VenueOrder) -> None:
+        """Book what somebody else traded on the account, such as a liquidation: an exit must not close it once more."""
+        desk = self.desk
+        # A bracket that the venue attached may be told of before we know it for ours: it has no id of a client.
+        may_be_ours = not report.client_order_id and report.order_type == OrderType.BRACKET
+        known = self._foreign_filled.get(report.order_id, ZERO)
+        if may_be_ours or report.product_id not in desk.products or report.filled_size <= known:
+            return
+        self._foreign_filled[report.order_id] = report.filled_size
+        size = f"{plain(report.filled_size)} {report.product_id}"
+        words = f"order {report.order_id}, which is not ours, filled: {report.side} {size}"
+        desk.record(ev.AlertRaised(ts_ns=desk.now_ns, name="foreign_fill", severity="CRITICAL", detail=words))
+        desk.tighten(TradingState.REDUCE_ONLY, words)
+        desk.decisions.commands.append(FetchFills(report.order_id))
+
+    def _is_news(self, fill: Fill) -> bool:
+        """Tell whether it is somebody else's fill that the account's opening figures did not hold yet."""
+        return fill.order_id in self._foreign_filled and fill.ts_ns >= self._opened_ns
 
     def _close_unguarded(self) -> None:
         """Close what a bracket that failed at the venue left without a stop."""
@@ -276,6 +301,7 @@ class Engine:
         known = {p: m for p, m in marks.items() if m is not None}
         desk.ledger = Ledger(list(desk.products.values()), event.balances, known, event.positions)
         desk.opening_positions, desk.opening_marks = holdings, known
+        self._opened_ns = event.ts_ns
         self.funding.open(desk)
 
     def _tick(self) -> None:
@@ -286,6 +312,11 @@ class Engine:
             self.funding.advance(desk)
         for announcement in desk.margin.announce(desk.now_ns):
             desk.record(announcement)
+        for product_id in desk.products:
+            mark = desk.mark(product_id)
+            if desk.ledger is not None and mark is not None:
+                desk.ledger.mark(product_id, mark)
+        self._watch()  # before anything is placed: an order of this tick must not leave ahead of a latch
         if not self.is_reconciling:  # until then nothing is placed: our books may lack what the venue did
             if self._is_ending:
                 desk.leave()
@@ -295,23 +326,22 @@ class Engine:
             self._tend(order)
         for order in desk.orders.unbooked():
             self._ask_again(order, ASK_AGAIN_AFTER_S)
-        for product_id in desk.products:
-            mark = desk.mark(product_id)
-            if desk.ledger is not None and mark is not None:
-                desk.ledger.mark(product_id, mark)
         if desk.now_ns >= self._next_snapshot_ns:
             self._next_snapshot_ns = _next_due(self._next_snapshot_ns, desk.now_ns, protocol.snapshot_every_s)
             desk.decisions.commands.append(ReadAccount())
         if desk.now_ns >= self._next_save_ns:
             self._next_save_ns = _next_due(self._next_save_ns, desk.now_ns, protocol.save_every_s)
             desk.decisions.commands.append(SaveArtifacts())
+
+    def _watch(self) -> None:
+        """Hold guardrails and alerts against the figures of this moment."""
         readings = Readings(self)
         for trip in self.guardrails.evaluate(readings):
-            desk.record(trip)
+            self.desk.record(trip)
             words = f"{trip.observed} (limit {trip.limit}) {trip.detail}".rstrip()
-            desk.tighten(trip.state, f"guardrail {trip.name}: {words}")
+            self.desk.tighten(trip.state, f"guardrail {trip.name}: {words}")
         for record in self.alerts.evaluate(readings):
-            desk.record(record)
+            self.desk.record(record)
 
     def _roll_hour(self) -> None:
         """Read the fee tier at each full hour: the venue counts the trailing volume again then."""

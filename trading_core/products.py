@@ -55,7 +55,9 @@ class Product(msgspec.Struct, frozen=True, kw_only=True):
         return rounded if rounded >= self.base_min_size else ZERO
 
     def size_for(self, notional: Notional, price: Price) -> Size:
-        """Return the largest size on the grid that costs at most the notional."""
+        """Return the largest size on the grid that costs at most the notional; zero without a price."""
+        if price <= 0:
+            return ZERO
         return self.round_size(notional / (price * self.contract_size))
 
     def is_on_grid(self, price: Price, size: Size) -> bool:

@@ -6,123 +6,43 @@ A seed that fails is printed with the command that repeats it. The same seed alw
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import sys
 import tempfile
 import traceback
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from decimal import Decimal
-from functools import cache
 from pathlib import Path
-from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tests.chaos.world import BTC, MOMENTS, ZERO, Deed, Kill, Killed, Moment, Script, World
+from tests.chaos.draws import draw
+from tests.chaos.world import Killed, World
 from trading_core.events import SessionResumed, SessionStarted, encode
-from trading_core.local_exchange.config import DAYS
-from trading_core.local_exchange.faults import FaultPlan
-from trading_core.plan import Plan
-from trading_core.plan_files import find_plan
+from trading_core.products import ProductType
 from trading_core.resume import replay
 from trading_core.run import RunContext, VenueName
 from trading_core.stages import live_micro_test as stage
-from trading_core.stages.result import CheckStatus, StageResult
+from trading_core.stages.result import Check, CheckStatus, StageResult
 from trading_core.storage.event_reader import StoredEvent
 from trading_core.strategies.port import load_strategy
-from trading_core.trading_state import TradingState
 
-RESTARTS_MAX = 3
-SHARES = (0.02, 0.1, 0.3)
-STEPS = ("post_only_entry", "crossing_rejected", "oversize_sized_down", "auto_cancel", "entry_and_exit",
-         "kill_switch_drill")
-USUAL_N: dict[Moment, int] = {
-    "append": 400, "appended": 400, "send": 12, "sent": 12, "ask": 150, "asked": 150, "tighten": 2, "tightened": 2,
-}
+DUST = 2  # smallest orders: their worth moves with the price
 
 
 class Told(NamedTuple):
     """What one seed came to."""
 
     seed: int
+    family: str
     restarts: int
     resumed: int
     how: str
     problem: str
-
-
-def fault_draws(chance: Random) -> dict[str, dict[str, Any]]:
-    """Return one drawing of each kind of fault."""
-    share, from_s, for_s = chance.choice(SHARES), chance.randint(5, 90), chance.randint(5, 60)
-    return {
-        "reject": {"reject_share": share, "reject_reason": chance.choice(
-            ("INSUFFICIENT_FUND", "INVALID_LIMIT_PRICE_POST_ONLY", "COMMANDER_REJECTED_NEW_ORDER"))},
-        "stale": {"stale_from_s": float(from_s), "stale_for_s": float(for_s)},
-        "gap": {"gap_at_s": float(from_s), "gap_share": chance.choice((-0.08, -0.01, 0.05))},
-        "thin": {"depth_share": chance.choice((0.02, 0.3))},
-        "halted": {"halted_products": (BTC,)},
-        "margin_call": {"margin_call_at_s": float(from_s)},
-        "liquidation": {"liquidation_at_s": float(from_s)},
-        "maintenance": {"maintenance_from_s": float(from_s), "maintenance_for_s": float(for_s)},
-        "crossed": {"crossed_from_s": float(from_s), "crossed_for_s": float(for_s)},
-        "fails_after_accept": {"fail_after_accept_share": share},
-        "cancel_race": {"cancel_delay_ms": 500, "cancel_meets_fill_share": 0.5},
-        "clock": {"clock_offset_ms": chance.choice((-10_000, 1_000, 10_000))},
-        "slow": {"latency_ms": 800, "latency_jitter_ms": 200},
-        "unauthorized": {"unauthorized_share": share},
-        "rate_limited": {"rate_limited_share": share, "rate_limited_as_html": chance.random() < 0.5},
-        "server_error": {"server_error_share": share, "server_error_as_html": chance.random() < 0.5},
-        "booked_but_500": {"create_booked_but_500_share": share,
-                           "create_booked_but_500_pushes_user": chance.random() < 0.5},
-        "reset_before": {"create_reset_before_share": share},
-        "reset_after": {"create_reset_after_share": share},
-        "hang": {"hang_share": share},
-        "removed": {"removed_members": (chance.choice(("success_response", "hold", "fills", "orders")),)},
-        "added": {"added_members": ("something_new",)},
-        "renamed": {"renamed_members": (("order_id", "order_uid"),)},
-        "frames": {"frame_drop_share": share, "frame_duplicate_share": share, "frame_reorder_share": share},
-        "closes": {"close_every_s": 30.0},
-        "key": {"can_transfer": True},
-    }
-
-
-def draw(seed: int) -> Script:
-    """Return what chance decides for a seed."""
-    chance = Random(seed)
-    draws = fault_draws(chance)
-    chosen: dict[str, Any] = {}
-    for name in chance.sample(sorted(draws), chance.choice((0, 0, 1, 1, 2, 3))):
-        chosen |= draws[name]
-    kills = [
-        Kill(moment, chance.randint(1, USUAL_N[moment]))
-        for moment in (chance.choice(MOMENTS) for _ in range(chance.choice((0, 1, 1, 2, RESTARTS_MAX))))
-    ]
-    deeds = []
-    if chance.random() < 0.25:
-        state = chance.choice((TradingState.REDUCE_ONLY, TradingState.HALTED))
-        deeds.append(Deed(chance.randint(1, 120), state, is_before_order=chance.random() < 0.5))
-    return Script(
-        day=chance.choice(DAYS), seed=seed, faults=FaultPlan(name="drawn", seed=seed, **chosen), plan=_plan(chance),
-        coins=chance.choice((ZERO, Decimal("1.5"))), kills=kills, deeds=deeds,
-        gaps_s=[chance.choice((1, 3, 10, 40, 200)) for _ in range(RESTARTS_MAX)],
-        damages_state=chance.random() < 0.05,
-    )
-
-
-@cache
-def phase2() -> Plan:
-    """Return the plan that all seeds vary."""
-    return find_plan("phase2")
-
-
-def _plan(chance: Random) -> Plan:
-    plan = phase2()
-    steps = tuple(step for step in STEPS if chance.random() < 0.5)
-    protocol = plan.protocol.model_copy(
-        update={"window_s": chance.randint(20, 90), "steps": steps, "snapshot_every_s": chance.choice((7, 30))}
-    )
-    entry = plan.entry.model_copy(update={"interval_s": chance.choice((2, 5, 8))})
-    return plan.model_copy(update={"protocol": protocol, "entry": entry})
+    digest: str = ""  # of all that was stored
+    orders: int = 0
+    fills: int = 0
 
 
 def run_seed(seed: int) -> Told:
@@ -141,14 +61,13 @@ def run_seed(seed: int) -> Told:
                     world.revive()
             _check_end(world, result)
         except Exception:
-            return Told(seed, restarts, 0, "broken", traceback.format_exc(limit=-6) + f"\n{_said(script)}")
-        resumed = sum(isinstance(row.event, SessionResumed) for row in world.log.stored())
-        return Told(seed, restarts, resumed, _how(result), "")
-
-
-def _said(script: Script) -> str:
-    faults = script.faults.model_dump(exclude_defaults=True)
-    return f"day {script.day}, faults {faults}, kills {script.kills}, deeds {script.deeds}, gaps {script.gaps_s}"
+            return Told(seed, script.family, restarts, 0, "broken", f"{traceback.format_exc(limit=-6)}\n{script.words}")
+        rows = list(world.log.stored())
+        resumed = sum(isinstance(row.event, SessionResumed) for row in rows)
+        return Told(
+            seed, script.family, restarts, resumed, _how(result), "", _digest(rows),
+            len(world.exchange.orders(world.account_id)), len(world.rules.fills),
+        )
 
 
 def _context(world: World) -> RunContext:
@@ -164,43 +83,72 @@ def given_of(world: World) -> stage.MicroTestInput:
     return stage.MicroTestInput(
         context=_context(world), products=world.products, clock=world.clock, feed=feed, broker=broker, log=world.log,
         guard=guard, strategy=load_strategy(world.script.plan.entry, world.script.seed), stored=world.log.stored(),
+        lifeline=world.lifeline,
     )
 
 
 def _check_end(world: World, result: StageResult) -> None:
     """At the end: flat as it says, no bug of ours, and a replay of the disk decides the same."""
-    world.check()
-    session = next(check for check in result.checks if check.name == "session")
+    world.rules.look()
+    session, flat = _named(result, "session"), _named(result, "flat_at_end")
     assert "InvariantBroken" not in session.observed, session.observed
-    flat = next(check for check in result.checks if check.name == "flat_at_end")
     if flat.status is CheckStatus.PASSED:
-        product = world.products[BTC]
-        is_dust = world.held() * world.exchange.last_price(BTC) < product.quote_min_size * 2
-        assert not world.exchange.open_orders(world.account_id), "says flat, and orders rest"
-        assert world.held() < product.base_min_size or is_dust, f"says flat, and holds {world.held()}"
-    sent = [order.request.client_order_id for order in world.exchange.orders(world.account_id)]
-    has_climbed = any("-e-" in client_order_id for client_order_id in sent)
-    if world.script.is_healthy and not has_climbed:
+        _check_flat(world)
+    # What a ladder closed before it was killed is in nobody's books: whoever comes next may only leave.
+    if world.script.is_healthy and not world.was_killed_leaving:
         assert session.status is CheckStatus.PASSED, f"nothing was wrong, and yet {session.observed}"
         assert flat.status is CheckStatus.PASSED, f"nothing was wrong, and yet {flat.observed}"
+    world.rules.check(world.state())
+    world.rules.check_senders()
+    _check_replay(world)
+
+
+def _check_flat(world: World) -> None:
+    assert not world.exchange.open_orders(world.account_id), "says flat, and orders rest"
+    for product_id, product in world.products.items():
+        held = abs(world.rules.held[product_id])
+        is_worthless = (
+            product.product_type is ProductType.SPOT
+            and world.rules.notional(product_id, held) < product.quote_min_size * DUST
+        )
+        assert held < product.base_min_size or is_worthless, f"says flat, and holds {held} {product_id}"
+
+
+def _check_replay(world: World) -> None:
+    """What is stored decides again what was stored; a disk that was full may lack the end of the last decision."""
     rows = list(world.log.stored())
-    began = next(row.event for row in rows if isinstance(row.event, SessionStarted))
-    engine = stage.make_engine(
-        _context(world), began, load_strategy(world.script.plan.entry, world.script.seed)
-    )
+    began = next((row.event for row in rows if isinstance(row.event, SessionStarted)), None)
+    if began is None:
+        assert world.script.disk_full_at is not None, "nothing is stored"
+        return
+    engine = stage.make_engine(_context(world), began, load_strategy(world.script.plan.entry, world.script.seed))
     past = replay(engine, rows, _ignore)
     assert past.problem == "", past.problem
-    assert [encode(event) for event in past.unstored] == []
+    assert world.is_disk_full or [encode(event) for event in past.unstored] == []
+    ledger = engine.desk.ledger
+    if ledger is not None:
+        ledger.check()
+
+
+def _digest(rows: Iterable[StoredEvent]) -> str:
+    """Return the sha256 of everything stored; what a stopwatch of the machine measured is no part of it."""
+    digest = hashlib.sha256()
+    for row in rows:
+        digest.update(f"{row.seq} {row.kind} ".encode() + encode(row.event))
+    return digest.hexdigest()
 
 
 def _ignore(_: StoredEvent) -> None:
     """Nothing keeps artifacts here."""
 
 
+def _named(result: StageResult, name: str) -> Check:
+    return next(check for check in result.checks if check.name == name)
+
+
 def _how(result: StageResult) -> str:
-    session = next(check for check in result.checks if check.name == "session")
+    session, flat = _named(result, "session"), _named(result, "flat_at_end")
     kind = "ran" if session.status is CheckStatus.PASSED else session.observed.split(":")[0]
-    flat = next(check for check in result.checks if check.name == "flat_at_end")
     return f"{kind}, {'flat' if flat.status is CheckStatus.PASSED else 'NOT flat'}"
 
 
@@ -214,14 +162,26 @@ def main(arguments: list[str]) -> int:
     seeds = range(asked.first, asked.first + asked.seeds)
     with ProcessPoolExecutor(asked.jobs) as pool:
         told = list(pool.map(run_seed, seeds, chunksize=max(1, min(10, asked.seeds // asked.jobs or 1))))
+    _say(told)
+    return 1 if any(one.problem for one in told) else 0
+
+
+def _say(told: list[Told]) -> None:
     broken = [one for one in told if one.problem]
-    for one in broken:
-        print(f"seed {one.seed}:\n{one.problem}\n  again: make simulate SEEDS=1 FROM={one.seed}\n")  # noqa: T201 - a command's answer
-    for how, count in Counter(one.how for one in told).most_common():
-        print(f"{count:6} {how}")  # noqa: T201
+    lines = [
+        f"seed {one.seed}:\n{one.problem}\n  again: make simulate SEEDS=1 FROM={one.seed}\n" for one in broken
+    ]
+    for how, count in Counter(f"{one.family}: {one.how}" for one in told).most_common():
+        lines.append(f"{count:6} {how}")
+    scripts = [draw(one.seed) for one in told]
+    kinds = Counter(name for s in scripts for name in s.faults.model_dump(exclude_defaults=True))
+    del kinds["name"], kinds["seed"]
+    lines.append("faults drawn: " + ", ".join(f"{name} {count}" for name, count in sorted(kinds.items())))
     restarts, resumed = sum(one.restarts for one in told), sum(one.resumed for one in told)
-    print(f"{len(told)} seeds, {restarts} kills, {resumed} resumed, {len(broken)} broken")  # noqa: T201
-    return 1 if broken else 0
+    orders, fills = sum(one.orders for one in told), sum(one.fills for one in told)
+    lines.append(f"{len(told)} seeds, {orders} orders, {fills} fills, {restarts} kills, {resumed} resumed, "
+                 f"{len(broken)} broken")
+    print("\n".join(lines))  # noqa: T201 - a command's answer
 
 
 if __name__ == "__main__":

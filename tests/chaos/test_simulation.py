@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
-from tests.chaos.simulate import draw, main, run_seed
+from tests.chaos.draws import DAYS, MINUTES, MOMENTS, Script, draw
+from tests.chaos.plans import FAMILIES, FUTURES
+from tests.chaos.simulate import main, run_seed
 from trading_core.local_exchange.faults import FaultPlan
+from trading_core.strategies.port import BUILT_IN
 
 DEFAULT_SEEDS = 50
 SOAK_SEEDS = 1_000
+
+
+@pytest.fixture(scope="module")
+def scripts() -> list[Script]:
+    """Return what a soak draws."""
+    return [draw(seed) for seed in range(1, SOAK_SEEDS + 1)]
 
 
 def test_fifty_seeds_break_no_rule(capsys: pytest.CaptureFixture[str]) -> None:
@@ -24,16 +35,40 @@ def test_a_thousand_seeds_break_no_rule(capsys: pytest.CaptureFixture[str]) -> N
     assert code == 0, capsys.readouterr().out
 
 
-def test_a_seed_repeats_itself() -> None:
-    assert draw(7) == draw(7)
-    assert run_seed(7) == run_seed(7)
+@pytest.mark.parametrize("seed", [8, 17])
+def test_a_seed_repeats_itself_to_the_last_stored_byte(seed: int) -> None:
+    assert draw(seed) == draw(seed)
+    first = run_seed(seed)
+    assert first.problem == ""
+    assert first.restarts > 0
+    assert run_seed(seed) == first
 
 
-def test_the_seeds_draw_every_fault_kills_and_operators() -> None:
-    scripts = [draw(seed) for seed in range(1, SOAK_SEEDS + 1)]
+def test_fifty_seeds_have_ten_of_each_family() -> None:
+    families = Counter(draw(seed).family for seed in range(1, DEFAULT_SEEDS + 1))
+    assert families == dict.fromkeys(FAMILIES, DEFAULT_SEEDS // len(FAMILIES))
+
+
+def test_the_seeds_draw_every_fault(scripts: list[Script]) -> None:
     drawn = {name for script in scripts for name in script.faults.model_dump(exclude_defaults=True)}
-    assert set(FaultPlan.model_fields) - drawn <= {"reject_products", "reject_from_order", "reject_reason", "hang_s",
-                                                   "crossed_ticks", "fail_reason", "close_code"}
-    assert {kill.moment for script in scripts for kill in script.kills} >= {"send", "sent", "append", "tightened"}
+    assert set(FaultPlan.model_fields) - drawn == set()
+
+
+def test_the_seeds_draw_every_kill_disk_and_operator(scripts: list[Script]) -> None:
+    assert {kill.moment for script in scripts for kill in script.kills} == set(MOMENTS)
+    assert max(len(script.kills) for script in scripts) > 2
     assert any(script.deeds for script in scripts)
     assert any(script.damages_state for script in scripts)
+    assert any(script.disk_full_at for script in scripts)
+    assert any(script.stop_after_s for script in scripts)
+
+
+def test_the_seeds_draw_every_market_product_and_strategy(scripts: list[Script]) -> None:
+    plans = [script.plan for script in scripts]
+    assert {script.day for script in scripts} == set(DAYS)
+    assert len({script.start_ns // (60 * 10**9) % 1440 for script in scripts}) == len(MINUTES)
+    assert {p.product_id for plan in plans for p in plan.products} >= set(FUTURES) | {"BTC-USD", "ETH-USD", "XRP-USD"}
+    assert {plan.entry.strategy for plan in plans} == set(BUILT_IN.values())
+    steps = {step for plan in plans for step in plan.protocol.steps}
+    assert steps >= {"bracket", "size_step", "reduce_only_transition", "order_types", "kill_switch_drill"}
+    assert {bool(plan.guardrails) for plan in plans} == {True, False}

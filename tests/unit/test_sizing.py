@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from tests.core_builders import make_product
 from trading_core.sizing import Depth, SizingMode, impact_bps, largest_notional, size_order
 
 DEPTH = Depth(l1=Decimal(50_000), l10=Decimal(200_000))
@@ -14,6 +15,12 @@ DEPTH = Depth(l1=Decimal(50_000), l10=Decimal(200_000))
 def test_the_specifications_example_is_reduced_to_59_percent() -> None:
     sizing = size_order(Decimal(100_000), DEPTH, Decimal(10), SizingMode.CONSERVATIVE)
     assert (sizing.notional, sizing.impact_bps, sizing.is_sized_down) == (59_375, 10, True)
+
+
+@pytest.mark.parametrize(("price", "size"), [("0", "0"), ("-0.01", "0"), ("0.01", "100")])
+def test_without_a_price_there_is_no_size(price: str, size: str) -> None:
+    # Seed 212: the probe of an order that is too large found no book, and divided by its price.
+    assert make_product().size_for(Decimal(1), Decimal(price)) == Decimal(size)
 
 
 @pytest.mark.parametrize(
