@@ -11,12 +11,12 @@ from trading_core.alerts import Alerts
 from trading_core.clock import NS
 from trading_core.commands import AskOrder, Decisions, FetchFills, ReadAccount, ReadFeeTier, SaveArtifacts
 from trading_core.desk import Desk
+from trading_core.foreign_fills import ForeignFills
 from trading_core.funding import FundingClock
 from trading_core.guardrails import Guardrails, Readings
 from trading_core.ledger import Ledger
-from trading_core.money import ZERO, Size, plain
 from trading_core.order_manager import TrackedOrder
-from trading_core.orders import Fill, OrderStatus, OrderType, Purpose, VenueOrder
+from trading_core.orders import OrderStatus, Purpose
 from trading_core.plan import Plan
 from trading_core.products import Product
 from trading_core.script import Script, ScriptRunner
@@ -58,8 +58,7 @@ class Engine:
         self.is_reconciling = False  # after a crash, until the venue has answered for everything
         self.unconfirmed: set[str] = set()  # orders that a crash left in flight
         self.strays = 0
-        self._opened_ns = 0  # when the books were opened
-        self._foreign_filled: dict[str, Size] = {}  # what orders that are not ours have filled, by the venue's id
+        self.foreign = ForeignFills()
         self._runner = ScriptRunner(script) if script is not None else None
         self._asked_ns: dict[str, int] = {}
         self._next_snapshot_ns = 0
@@ -147,13 +146,13 @@ class Engine:
             case ev.OrderReported():
                 order = orders.reported(event)
                 if order is None:
-                    self._take_foreign(event.order)
+                    self.foreign.take(self.desk, event.order)
                 self._confirm(order)
                 self._adopt(order, event.order.attached_order_id)
                 self._fetch_missing(order)
             case ev.FillBooked():
                 is_ours = orders.booked(event) is not None
-                if (is_ours or self._is_news(event.fill)) and self.desk.ledger is not None:
+                if (is_ours or self.foreign.has(event.fill)) and self.desk.ledger is not None:
                     self.desk.ledger.book_fill(event.fill)
             case ev.CancelAnswered():
                 order = orders.cancel_answered(event)
@@ -174,25 +173,6 @@ class Engine:
             )
         )
         self._ask(leg)
-
-    def _take_foreign(self, report: VenueOrder) -> None:
-        """Book what somebody else traded on the account, such as a liquidation: an exit must not close it once more."""
-        desk = self.desk
-        # A bracket that the venue attached may be told of before we know it for ours: it has no id of a client.
-        may_be_ours = not report.client_order_id and report.order_type == OrderType.BRACKET
-        known = self._foreign_filled.get(report.order_id, ZERO)
-        if may_be_ours or report.product_id not in desk.products or report.filled_size <= known:
-            return
-        self._foreign_filled[report.order_id] = report.filled_size
-        size = f"{plain(report.filled_size)} {report.product_id}"
-        words = f"order {report.order_id}, which is not ours, filled: {report.side} {size}"
-        desk.record(ev.AlertRaised(ts_ns=desk.now_ns, name="foreign_fill", severity="CRITICAL", detail=words))
-        desk.tighten(TradingState.REDUCE_ONLY, words)
-        desk.decisions.commands.append(FetchFills(report.order_id))
-
-    def _is_news(self, fill: Fill) -> bool:
-        """Tell whether it is somebody else's fill that the account's opening figures did not hold yet."""
-        return fill.order_id in self._foreign_filled and fill.ts_ns >= self._opened_ns
 
     def _close_unguarded(self) -> None:
         """Close what a bracket that failed at the venue left without a stop."""
@@ -301,7 +281,7 @@ class Engine:
         known = {p: m for p, m in marks.items() if m is not None}
         desk.ledger = Ledger(list(desk.products.values()), event.balances, known, event.positions)
         desk.opening_positions, desk.opening_marks = holdings, known
-        self._opened_ns = event.ts_ns
+        self.foreign.open(event.ts_ns)
         self.funding.open(desk)
 
     def _tick(self) -> None:

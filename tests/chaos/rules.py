@@ -62,7 +62,7 @@ class Rules:
         self._account = exchange.account_ids()[0]
         self._script = script
         self._products = products
-        self._tightest = TradingState.ACTIVE
+        self.tightest = TradingState.ACTIVE
         self._decided_ns: deque[int] = deque()
         self._seen = 0
         self.fills: list[ExchangeFill] = []
@@ -94,8 +94,8 @@ class Rules:
     def check(self, state: TradingState) -> None:
         """Nothing is sold that was not bought, no cap is exceeded, exits never exceed what is held, nothing loosens."""
         self.look()
-        assert state.rank >= self._tightest.rank, f"the state was loosened from {self._tightest} to {state}"
-        self._tightest = state
+        assert state.rank >= self.tightest.rank, f"the state was loosened from {self.tightest} to {state}"
+        self.tightest = state
         for product_id, product in self._products.items():
             held, limits = self.held[product_id], self._script.plan.limits(product_id)
             assert limits is not None

@@ -93,21 +93,28 @@ def rests(world: World, count: int) -> None:
         trade(world, f"rest-{n}", Side.BUY, "0.0001", price="60000")
 
 
-SUBMISSIONS: dict[str, tuple[str, Callable[[World], None]]] = {
-    "not on disk": ("is not on disk", lambda w: submits(w, ENTRY, is_durable=False)),
-    "halted": ("HALTED, and an order leaves", lambda w: submits(w, ENTRY, HALTED)),
-    "reduce-only": ("REDUCE_ONLY, and an entry leaves", lambda w: submits(w, ENTRY, REDUCE_ONLY)),
-    "an exit of nothing": ("an exit does not reduce", lambda w: submits(w, make_exit("0.001"))),
-    "above the size": ("above 0.02", lambda w: submits(w, make_intent("0.021", "1000"))),
-    "above the notional": ("above $1500", lambda w: submits(w, make_intent("0.019", "110000"))),
-    "above the aggregate": ("in all above", lambda w: (trade(w, "a", Side.BUY, "3", BIP), submits(
-        w, make_intent("0.01", "100000")))[-1]),
-    "open orders": ("orders are open", lambda w: (rests(w, 2), submits(w, ENTRY))[-1]),
-    "orders per minute": ("within a minute", lambda w: [submits(w, ENTRY) for _ in range(4)][-1]),
-    "a symbol that is reduce-only": ("is reduce-only", lambda w: (w.rules.note(SymbolTightened(
-        ts_ns=1, product_id=BTC, state=REDUCE_ONLY, reason="drill")), submits(w, ENTRY))[-1]),
-    "a latch": ("a guardrail has tripped", lambda w: (w.rules.note(tripped(REDUCE_ONLY)), submits(w, ENTRY))[-1]),
-    "a latch that halts": ("a guardrail halted", lambda w: (w.rules.note(tripped(HALTED)), submits(w, ENTRY))[-1]),
+SUBMISSIONS: dict[str, tuple[str, tuple[Callable[[World], None], ...]]] = {
+    "not on disk": ("is not on disk", (lambda w: submits(w, ENTRY, is_durable=False),)),
+    "halted": ("HALTED, and an order leaves", (lambda w: submits(w, ENTRY, HALTED),)),
+    "reduce-only": ("REDUCE_ONLY, and an entry leaves", (lambda w: submits(w, ENTRY, REDUCE_ONLY),)),
+    "an exit of nothing": ("an exit does not reduce", (lambda w: submits(w, make_exit("0.001")),)),
+    "above the size": ("above 0.02", (lambda w: submits(w, make_intent("0.021", "1000")),)),
+    "above the notional": ("above $1500", (lambda w: submits(w, make_intent("0.019", "110000")),)),
+    "above the aggregate": (
+        "in all above",
+        (lambda w: trade(w, "a", Side.BUY, "3", BIP), lambda w: submits(w, make_intent("0.01", "100000"))),
+    ),
+    "open orders": ("orders are open", (lambda w: rests(w, 2), lambda w: submits(w, ENTRY))),
+    "orders per minute": ("within a minute", (lambda w: submits(w, ENTRY),) * 4),
+    "a symbol that is reduce-only": (
+        f"{BTC} is reduce-only",
+        (lambda w: w.rules.note(SymbolTightened(ts_ns=1, product_id=BTC, state=REDUCE_ONLY, reason="drill")),
+         lambda w: submits(w, ENTRY)),
+    ),
+    "a latch": ("a guardrail has tripped", (lambda w: w.rules.note(tripped(REDUCE_ONLY)), lambda w: submits(w, ENTRY))),
+    "a latch that halts": (
+        "a guardrail halted", (lambda w: w.rules.note(tripped(HALTED)), lambda w: submits(w, ENTRY))
+    ),
 }
 
 
@@ -118,8 +125,10 @@ def tripped(state: TradingState) -> GuardrailTripped:
 
 @pytest.mark.parametrize("name", SUBMISSIONS)
 def test_an_order_that_must_not_leave_is_noticed(tmp_path: Path, name: str) -> None:
-    said, forbidden = SUBMISSIONS[name]
+    said, (*before, forbidden) = SUBMISSIONS[name]
     world = make_world(tmp_path)
+    for deed in before:
+        deed(world)
     with pytest.raises(AssertionError, match=said.replace("$", r"\$")):
         forbidden(world)
 

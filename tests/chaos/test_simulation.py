@@ -6,9 +6,10 @@ from collections import Counter
 
 import pytest
 
-from tests.chaos.draws import DAYS, MINUTES, MOMENTS, Script, draw
+from tests.chaos.draws import MINUTES, MOMENTS, Script, draw
 from tests.chaos.plans import FAMILIES, FUTURES
 from tests.chaos.simulate import main, run_seed
+from trading_core.local_exchange.config import DAYS
 from trading_core.local_exchange.faults import FaultPlan
 from trading_core.strategies.port import BUILT_IN
 

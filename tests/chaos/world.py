@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
@@ -85,6 +86,11 @@ class World:
     def state(self) -> TradingState:
         """Return the state as another process reads it."""
         return self._reader.state
+
+    def held(self, product_id: str = "BTC-USD") -> Decimal:
+        """Return what was bought of the product and not sold, by the exchange's fills."""
+        self.rules.look()
+        return self.rules.held[product_id]
 
     def connect(self) -> tuple[Feed, AdvancedTradeBroker, TradingGuard]:
         """Return feed, broker and guard of one session."""

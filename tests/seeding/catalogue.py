@@ -7,6 +7,7 @@ from tests.seeding.faults import Fault, swap
 LEDGER = ("unit/test_ledger", "unit/test_ledger_guards", "property/test_ledger")
 STATE = ("unit/test_trading_state", "unit/test_trading_state_rules", "property/test_trading_state")
 ORDERS = ("unit/test_order_manager", "unit/test_engine")
+ENGINE = ("unit/test_foreign_fills",)
 LADDER = ("unit/test_emergency",)
 SESSION = ("unit/test_session", "unit/test_order_manager")
 
@@ -101,6 +102,17 @@ BY_HAND: tuple[Fault, ...] = (
          *ORDERS),
     swap("order_manager", "an acknowledgement that was overtaken changes nothing",
          "if order.status in (OrderStatus.SUBMITTED, OrderStatus.OUTCOME_UNKNOWN):", "if True:", *ORDERS),
+    # ── what others trade ──
+    swap("foreign_fills", "somebody else's fill ends entries",
+         "        desk.tighten(TradingState.REDUCE_ONLY, words)\n", "", *ENGINE),
+    swap("foreign_fills", "somebody else's fill is fetched",
+         "        desk.decisions.commands.append(FetchFills(report.order_id))\n", "", *ENGINE),
+    swap("foreign_fills", "what filled before is in the opening figures", "and fill.ts_ns >= self._opened_ns", "",
+         *ENGINE),
+    swap("engine", "somebody else's fill is booked", "(is_ours or self.foreign.has(event.fill))", "is_ours", *ENGINE),
+    swap("engine", "guardrails are looked at before anything is placed",
+         "        self._watch()  # before anything is placed: an order of this tick must not leave ahead of a latch\n",
+         "", *ENGINE),
     # ── emergency ladder ──
     swap("emergency", "open orders are not flat", "is_flat = account.open_orders == 0", "is_flat = True", *LADDER),
     swap("emergency", "what the account held before is not sold",

@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.chaos.draws import Kill, Script
 from tests.chaos.simulate import given_of
-from tests.chaos.world import Kill, Killed, Script, World
+from tests.chaos.world import Killed, World
+from trading_core.bootstrap import simulated_start_ns
 from trading_core.emergency import flatten
 from trading_core.errors import ConfigurationError
 from trading_core.events import (
@@ -49,12 +51,16 @@ def short_plan() -> Plan:
 @pytest.fixture
 def make_world(tmp_path: Path) -> Callable[..., World]:
     def make(*kills: Kill, gaps_s: tuple[int, ...] = (5, 5, 5)) -> World:
-        return World(
-            Script(day="typical", seed=1, faults=FaultPlan(), plan=short_plan(), coins=Decimal(0),
-                   kills=list(kills), deeds=[], gaps_s=list(gaps_s)),
-            tmp_path,
-        )
+        return World(short_script(kills, gaps_s), tmp_path)
     return make
+
+
+def short_script(kills: tuple[Kill, ...], gaps_s: tuple[int, ...], coins: str = "0") -> Script:
+    return Script(
+        family="phase2", day="typical", seed=1, start_ns=simulated_start_ns("typical"), faults=FaultPlan(),
+        plan=short_plan(), balances={"USD": Decimal(10_000), "BTC": Decimal(coins)}, kills=list(kills),
+        gaps_s=list(gaps_s),
+    )
 
 
 def run_and_die(world: World) -> None:
@@ -180,7 +186,7 @@ def test_a_run_that_ended_is_not_traded_again(make_world: Callable[..., World]) 
     world = make_world()
     stage.run(given_of(world))
     TradingGuard(world.state_path, world.clock.now_ns).loosen(TradingState.ACTIVE, reason="again", operator="test")
-    world.tightest = 0
+    world.rules.tightest = TradingState.ACTIVE
     before = at_venue(world)
     result = stage.run(given_of(world))
     assert at_venue(world) == before
@@ -204,7 +210,7 @@ def test_a_store_that_decided_otherwise_is_left_by_the_ladder(make_world: Callab
 
 def test_a_store_that_decided_otherwise_before_the_books_were_open_is_not_called_flat(tmp_path: Path) -> None:
     """Then nothing says which positions are ours: the watchdog has to close them, and must hear of it."""
-    world = _killed_while_holding(tmp_path, coins=Decimal(0))
+    world = _killed_while_holding(tmp_path, coins="0")
     rows = list(world.log.stored())
     opened = next(i for i, row in enumerate(rows) if isinstance(row.event, AccountRead))
     record = next(row for row in rows if isinstance(row.event, OrderSubmitted))
@@ -218,7 +224,7 @@ def test_a_store_that_decided_otherwise_before_the_books_were_open_is_not_called
 
 def test_what_a_ladder_closed_meanwhile_is_not_sold_again_from_the_accounts_own_coins(tmp_path: Path) -> None:
     """The supervisor or the watchdog climbed the ladder for the dead session: our books still hold what it sold."""
-    world = _killed_while_holding(tmp_path, coins=Decimal("1.5"))
+    world = _killed_while_holding(tmp_path, coins="1.5")
     feed, broker, _ = world.connect()
     feed.start(list(world.products.values()))
     report = flatten(
@@ -235,13 +241,11 @@ def test_what_a_ladder_closed_meanwhile_is_not_sold_again_from_the_accounts_own_
     assert status_of(result, "flat_at_end") is CheckStatus.PASSED
 
 
-def _killed_while_holding(root: Path, coins: Decimal) -> World:
+def _killed_while_holding(root: Path, coins: str) -> World:
     for n in range(3, 20):
         folder = root / str(n)
         folder.mkdir()
-        script = Script(day="typical", seed=1, faults=FaultPlan(), plan=short_plan(), coins=coins,
-                        kills=[Kill("send", n)], deeds=[], gaps_s=[1, 1])
-        world = World(script, folder)
+        world = World(short_script((Kill("send", n),), (1, 1), coins), folder)
         with suppress(Killed):
             stage.run(given_of(world))
         if world.is_dead and world.held() > 0:
