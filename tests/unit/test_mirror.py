@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, ClassVar
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from flows.cli_gate import find_run
 from tests.core_builders import T0_NS
@@ -72,6 +74,31 @@ def test_what_was_put_is_whole_and_comes_back_byte_for_byte(address: str, run_di
     assert mirror.problems(run_dir) == []
     fetched = mirror.fetch("run-1", tmp_path / "elsewhere")
     assert fetched == tmp_path / "elsewhere" / "phase2" / "run-1"
+    assert files_of(fetched) == files_of(run_dir)
+
+
+class BucketsOnly(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """A store without folders: to make one would make a bucket, as s3fs does."""
+
+    protocol = "abfs"
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return str(super()._strip_protocol(path.replace("abfs://", "memory://")))
+
+    def makedirs(self, path: str, exist_ok: bool = False) -> None:
+        """Refuse."""
+        raise AssertionError(f"nobody asked for a bucket: {path}")
+
+
+def test_no_bucket_is_made_that_nobody_asked_for(run_dir: Path, tmp_path: Path) -> None:
+    fsspec.register_implementation("abfs", BucketsOnly, clobber=True)
+    mirror = Mirror("abfs://bucket/runs")
+    assert (mirror.put(run_dir), mirror.problems(run_dir)) == (2, [])
+    fetched = mirror.fetch("run-1", tmp_path / "elsewhere")
+    assert fetched is not None
     assert files_of(fetched) == files_of(run_dir)
 
 

@@ -23,6 +23,8 @@ from trading_core.storage.lock import exclusive
 LOCK = ".mirror.lock"
 LOCK_TIMEOUT_S = 5.0  # another process of the run is at it: its copy is as good as ours
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,120}")
+# There is no folder to make in a bucket, and these would make the whole bucket that a slip of the pen names.
+BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs"})
 T = TypeVar("T")
 
 
@@ -32,6 +34,7 @@ class Mirror:
     def __init__(self, address: str) -> None:
         self.shown = without_secrets(address)
         self._address = address
+        self._has_folders = self.shown.partition(":")[0] not in BUCKETS
         # Another process writes there, too: what a listing said a minute ago is not what is there.
         self._fs, self._root = self._asked("opened", lambda: url_to_fs(address, use_listings_cache=False))
 
@@ -114,7 +117,8 @@ class Mirror:
 
     def _write(self, path: str, data: bytes) -> None:
         def write() -> None:
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            if self._has_folders:
+                self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._fs.pipe_file(path, data)
 
         self._asked("written", write)
