@@ -66,6 +66,13 @@ class TightenState:
 
 
 @dataclass(frozen=True, slots=True)
+class Resubscribe:
+    """Start the market data again from snapshots: what came so far is not to be trusted."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SaveArtifacts:
     """Save what there is so far."""
 
@@ -73,7 +80,7 @@ class SaveArtifacts:
 VenueCommand: TypeAlias = (
     SubmitOrder | CancelOrder | AskOrder | FetchFills | ReadAccount | ReadFeeTier | ReadFunding
 )
-Command: TypeAlias = VenueCommand | TightenState | SaveArtifacts
+Command: TypeAlias = VenueCommand | TightenState | Resubscribe | SaveArtifacts
 
 
 @dataclass(slots=True)

@@ -33,6 +33,7 @@ from trading_core.plan import Plan
 from trading_core.products import Product, ProductType
 from trading_core.risk import Denial, DenialReason, RiskView, approve, review
 from trading_core.sizing import Depth
+from trading_core.told import Bars, TouchCheck
 from trading_core.trading_state import TradingState
 from trading_core.waiting import HeldStop, Waiting
 
@@ -56,6 +57,9 @@ class Desk:
         self.day_start_pnl: Notional = ZERO
         self.margin_utilization = ZERO
         self.margin = MarginWatch()
+        self.touches = TouchCheck()
+        self.bars = Bars()
+        self.reads_bars = False  # whether the strategy wants the venue's bars
         self.is_stream_up = False
         self.book_seen_ns: dict[str, int] = {}  # last change of each book, also if the book is unknown since
         self.steps_ended: dict[str, StepEnded] = {}
@@ -142,8 +146,8 @@ class Desk:
 
         None if the venue has told no margin: nothing is known to be free.
         """
-        read = self.margin.reading
-        if read is None or self.ledger is None or read.margin_used + read.margin_available <= 0:
+        read, available = self.margin.reading, self.margin.available()
+        if read is None or self.ledger is None or available is None:
             return None
         taken = ZERO
         for product in self._futures():
@@ -153,7 +157,7 @@ class Desk:
                 if not self.is_exit(order.intent):
                     price = order.intent.limit_price or self.last_mark(product.product_id) or ZERO
                     taken += product.notional(order.outstanding, price)
-        return read.margin_available - taken
+        return available - taken
 
     def is_flat(self) -> bool:
         """Tell whether no position is left that the venue would let anybody trade, and no order rests."""

@@ -15,12 +15,14 @@ from trading_core.foreign_fills import ForeignFills
 from trading_core.funding import FundingClock
 from trading_core.guardrails import Guardrails, Readings
 from trading_core.ledger import Ledger
+from trading_core.margin import utilization_of
 from trading_core.order_manager import TrackedOrder
 from trading_core.orders import OrderStatus, Purpose
 from trading_core.plan import Plan
 from trading_core.products import Product
 from trading_core.script import Script, ScriptRunner
 from trading_core.snapshots import SNAPSHOT_REREADS_MAX, holdings_of, take_snapshot
+from trading_core.told import take_told
 from trading_core.trading_state import TradingState
 
 ASK_AGAIN_AFTER_S = 2  # how long to wait before asking about an order of unknown outcome again
@@ -32,9 +34,10 @@ RECORDS = (
     ev.OrderReplaced, ev.SymbolTightened, ev.MarginWindowAnnounced, ev.FundingAccrued, ev.FundingSkipped,
     ev.SizedDown, ev.OrderDenied, ev.OrderSubmitted, ev.CancelRequested, ev.SnapshotTaken, ev.GuardrailTripped,
     ev.GuardrailWatched, ev.AlertRaised, ev.AlertCleared, ev.CheckpointReached, ev.FiguresTaken, ev.StepEnded,
+    ev.BookDoubted,
 )
-# What the protocol does not look up at: what is stored when no engine listens. Nor does it at market data.
-QUIET = (ev.TailRepaired, ev.StepEnded)
+# What the protocol does not look up at: what is stored when no engine listens, and the market's own figures.
+QUIET = (ev.TailRepaired, ev.StepEnded, ev.TouchQuoted, ev.BarClosed)
 HOUR_NS = 3_600 * NS
 DAY_NS = 24 * HOUR_NS
 
@@ -51,7 +54,6 @@ class Engine:
         self.unexpected_rejections = 0
         self.last_rejection: tuple[str, str] = ("", "")  # the product and the venue's reason
         self.fees: ev.FeeTierRead | None = None
-        self.margin_level = ""
         self.funding = FundingClock()
         self.drift = Decimal(0)
         self.clock_offset_s: Decimal | None = None
@@ -96,10 +98,13 @@ class Engine:
         match event:
             case ev.BookChanged():
                 self.desk.book_changed(event)
-            case ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved():
+            case (
+                ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved() | ev.TailRepaired()
+                | ev.SessionStarted() | ev.RequestRepeated()
+            ):
                 pass
-            case ev.TailRepaired() | ev.SessionStarted() | ev.RequestRepeated():
-                pass
+            case ev.TouchQuoted() | ev.StatusTold() | ev.BarClosed() | ev.MarginTold():
+                take_told(self.desk, event)
             case ev.ClockTicked():
                 self._tick()
             case ev.StreamChanged():
@@ -248,13 +253,11 @@ class Engine:
         ledger = desk.ledger
         if ledger is None:
             return
-        self.margin_level = event.margin_level
         desk.margin.read(event)
         if not desk.orders.unbooked():
             ledger.settle_funding(event.balances)
         self.clock_offset_s = event.clock_offset_s
-        total = event.margin_used + event.margin_available
-        desk.margin_utilization = event.margin_used / total if total > 0 else Decimal(event.margin_used > 0)
+        desk.margin_utilization = utilization_of(event.margin_used, event.margin_available)
         for product_id in desk.products:
             if (mark := desk.mark(product_id)) is not None:
                 ledger.mark(product_id, mark)

@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from trading_core.events_decisions import BookDoubted as BookDoubted
 from trading_core.events_decisions import BracketAdopted as BracketAdopted
 from trading_core.events_decisions import CancelRequested as CancelRequested
 from trading_core.events_decisions import FundingAccrued as FundingAccrued
@@ -21,12 +22,16 @@ from trading_core.events_decisions import SignalRaised as SignalRaised
 from trading_core.events_decisions import SizedDown as SizedDown
 from trading_core.events_decisions import StrategyChosen as StrategyChosen
 from trading_core.events_decisions import SymbolTightened as SymbolTightened
+from trading_core.events_market import BarClosed as BarClosed
 from trading_core.events_market import BookChanged as BookChanged
 from trading_core.events_market import Event as Event
 from trading_core.events_market import HeartbeatReceived as HeartbeatReceived
 from trading_core.events_market import Levels as Levels
+from trading_core.events_market import MarginTold as MarginTold
+from trading_core.events_market import StatusTold as StatusTold
 from trading_core.events_market import StreamChanged as StreamChanged
 from trading_core.events_market import StreamState as StreamState
+from trading_core.events_market import TouchQuoted as TouchQuoted
 from trading_core.events_market import TradePrinted as TradePrinted
 from trading_core.events_session import RequestRepeated as RequestRepeated
 from trading_core.events_session import SessionReconciled as SessionReconciled
@@ -277,7 +282,8 @@ class StepEnded(Event, frozen=True, kw_only=True, tag=True):
 
 
 AnyEvent: TypeAlias = (
-    BookChanged | TradePrinted | StreamChanged | HeartbeatReceived | OrderAccepted | OrderRejected | OrderLost
+    BookChanged | TradePrinted | StreamChanged | HeartbeatReceived | TouchQuoted | StatusTold | BarClosed
+    | MarginTold | BookDoubted | OrderAccepted | OrderRejected | OrderLost
     | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
     | ClockTicked | StateChanged | RunEnding | ArtifactsSaved | TailRepaired | VenueFailed | SignalRaised | SizedDown
     | FundingRead

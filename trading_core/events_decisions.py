@@ -109,6 +109,15 @@ class SymbolTightened(Event, frozen=True, kw_only=True, tag=True):
     reason: str
 
 
+class BookDoubted(Event, frozen=True, kw_only=True, tag=True):
+    """Our book stayed apart from the venue's own best prices: it is given up until the next snapshot."""
+
+    product_id: str
+    apart_bps: Bps
+    looks: int
+    detail: str
+
+
 class MarginWindowAnnounced(Event, frozen=True, kw_only=True, tag=True):
     """The margin window changes in so many minutes (negative: did, so long ago), by the venue or by the calendar."""
 

@@ -1,4 +1,4 @@
-"""What every event has, and the events of the market: books, trades, the stream and its heartbeat."""
+"""What every event has, and what the stream tells of the market: books, trades, prices, status, heartbeat."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from trading_core.money import Price, Size
+from trading_core.money import Notional, Price, Size
 from trading_core.orders import Side
 
 Levels: TypeAlias = tuple[tuple[int, int], ...]  # (ticks, lots), best first
@@ -56,6 +56,42 @@ class StreamChanged(Event, frozen=True, kw_only=True, tag=True):
     state: StreamState
     detail: str = ""
     connection: Literal["market", "user"] = "market"
+
+
+class TouchQuoted(Event, frozen=True, kw_only=True, tag=True):
+    """The venue's own best prices of a product, from its ticker: what the book is held against."""
+
+    product_id: str
+    bid: Price
+    ask: Price
+
+
+class StatusTold(Event, frozen=True, kw_only=True, tag=True):
+    """The venue's word for what can be done with a product now; `online` is the only one that lets us enter."""
+
+    product_id: str
+    status: str
+    message: str = ""
+
+
+class BarClosed(Event, frozen=True, kw_only=True, tag=True):
+    """A five-minute bar of the venue ended; `start_s` is its opening time in UNIX seconds."""
+
+    product_id: str
+    start_s: int
+    close: Price
+
+
+class MarginTold(Event, frozen=True, kw_only=True, tag=True):
+    """Margin as the venue pushes it between two readings of the account; figures as in AccountRead.
+
+    The level is told for both kinds of window: which one holds, the venue says elsewhere.
+    """
+
+    margin_used: Notional
+    margin_available: Notional
+    intraday_level: str
+    overnight_level: str
 
 
 class HeartbeatReceived(Event, frozen=True, kw_only=True, tag=True):

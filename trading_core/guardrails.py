@@ -132,7 +132,7 @@ def read_metric(metric: GuardrailMetric, engine: Engine) -> Decimal | None:
                 return None  # they are being asked for: no figure, and the watch shows the gap
             return Decimal(sum(o.status is OrderStatus.OUTCOME_UNKNOWN for o in desk.orders.live()) + engine.strays)
         case "margin_call":
-            return Decimal(1) if engine.margin_level in ("DANGER", "LIQUIDATION") else ZERO
+            return Decimal(1) if engine.desk.margin.level in ("DANGER", "LIQUIDATION") else ZERO
         case "clock_offset_s":
             return None if engine.clock_offset_s is None else abs(engine.clock_offset_s)
         case _:

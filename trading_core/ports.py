@@ -90,8 +90,15 @@ class Candle(msgspec.Struct, frozen=True):
 class Feed(Protocol):
     """Market data and order updates, in the order in which they arrived."""
 
-    def start(self, products: Sequence[Product]) -> None:
-        """Connect and subscribe; returns when the connection is up. Raises VenueUnavailable."""
+    def start(self, products: Sequence[Product], *, with_bars: bool = False) -> None:
+        """Connect and subscribe; returns when the connection is up. Raises VenueUnavailable.
+
+        What is subscribed follows from the products; `with_bars` also asks for the venue's five-minute bars.
+        """
+        ...
+
+    def resubscribe(self, reason: str) -> None:
+        """Start the market data again: a GAP, then CONNECTED and a snapshot of each book."""
         ...
 
     def poll(self, deadline_ns: int) -> list[AnyEvent]:

@@ -11,7 +11,7 @@ import msgspec
 
 from trading_core import events as ev
 from trading_core.clock import NS, Clock
-from trading_core.commands import Command, ReadAccount, ReadFeeTier, SaveArtifacts, TightenState
+from trading_core.commands import Command, ReadAccount, ReadFeeTier, Resubscribe, SaveArtifacts, TightenState
 from trading_core.courier import Courier
 from trading_core.emergency import FlatReport, LadderLimits, flatten
 from trading_core.engine import Engine
@@ -95,7 +95,8 @@ class Session:
         return self
 
     def _begin(self) -> None:
-        self._feed.start(list(self.engine.desk.products.values()))
+        desk = self.engine.desk
+        self._feed.start(list(desk.products.values()), with_bars=desk.reads_bars)
         self._next_tick_ns = self._clock.now_ns()
         if self._past is not None:
             self._resume(self._past)
@@ -243,6 +244,8 @@ class Session:
             case TightenState(state=state, reason=reason):
                 self._guard.tighten(state, reason=reason, actor="engine")
                 self._observe_state()
+            case Resubscribe(reason=reason):
+                self._feed.resubscribe(reason)
             case SaveArtifacts():
                 self._log.save()
             case _:

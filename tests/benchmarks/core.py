@@ -12,7 +12,8 @@ from tests.benchmarks.measure import Case
 from tests.desk_builders import make_plan
 from tests.sim_rig import ListLog, SimRig
 from trading_core.advanced_trade.channels_frames import envelope, level2
-from trading_core.advanced_trade.wire_frames import FrameReader, decode_frame
+from trading_core.advanced_trade.frame_reader import FrameReader
+from trading_core.advanced_trade.wire_frames import decode_frame
 from trading_core.desk import Desk
 from trading_core.engine import Engine
 from trading_core.events import AlertRaised, AnyEvent, BookChanged, decode, encode

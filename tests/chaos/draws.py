@@ -122,6 +122,8 @@ def fault_draws(chance: Random, products: tuple[str, ...]) -> dict[str, dict[str
         "liquidation": {"liquidation_at_s": from_s},
         "maintenance": {"maintenance_from_s": from_s, "maintenance_for_s": for_s},
         "crossed": {"crossed_from_s": from_s, "crossed_for_s": for_s, "crossed_ticks": chance.choice((1, 50))},
+        "book_lost": {"book_lost_from_s": from_s, "book_lost_for_s": for_s},
+        "offline": {"offline_products": products[:1], "offline_from_s": from_s},
         "fails_after_accept": {"fail_after_accept_share": share,
                                "fail_reason": chance.choice(("HOLD_FAILURE", "UNKNOWN_FAILURE_REASON"))},
         "cancel_race": {"cancel_delay_ms": chance.choice((50, 500, 3_000)), "cancel_meets_fill_share": 0.5},

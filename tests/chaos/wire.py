@@ -8,9 +8,12 @@ from trading_core.advanced_trade.stream_inprocess import InProcessFeed
 from trading_core.clock import NS, VirtualClock
 from trading_core.events import (
     AnyEvent,
+    BarClosed,
     BookChanged,
     HeartbeatReceived,
+    MarginTold,
     OrderReported,
+    StatusTold,
     StreamChanged,
     StreamState,
     TradePrinted,
@@ -30,25 +33,32 @@ class TornWire:
         self._products: list[Product] = []
         self._frames = 0
         self._late: list[AnyEvent] = []
+        self._states: list[AnyEvent] = []  # told once, or again in the snapshot of whoever comes back
         self._down_until_ns: int | None = None
         self._next_close_ns = 0
 
-    def start(self, products: Sequence[Product]) -> None:
+    def start(self, products: Sequence[Product], *, with_bars: bool = False) -> None:
         """Connect and subscribe."""
         self._products = list(products)
-        self._feed.start(products)
+        self._feed.start(products, with_bars=with_bars)
         self._set_close()
+
+    def resubscribe(self, reason: str) -> None:
+        """Start the market data again."""
+        self._feed.resubscribe(reason)
 
     def poll(self, deadline_ns: int) -> list[AnyEvent]:
         """Return what came through."""
         arrived = self._feed.poll(deadline_ns)
         now_ns = self._clock.now_ns()
         told = self._connections(now_ns)
+        self._states += [e for e in arrived if isinstance(e, StatusTold | BarClosed | MarginTold)]
         if self._down_until_ns is not None:
             return told  # nobody hears what happens meanwhile
+        states, self._states = self._states, []
         if told:
-            # A connection that has just come up begins with a snapshot of each book, as of now.
-            return told + [self._exchange.book_snapshot(p.product_id) for p in self._products]
+            # A connection that has just come up begins with a snapshot of whatever has one, as of now.
+            return [*told, *(self._exchange.book_snapshot(p.product_id) for p in self._products), *states]
         through, self._late = self._late, []
         for event in arrived:
             through += self._frame(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import pytest
@@ -18,11 +19,24 @@ from trading_core.errors import (
     VenueError,
     VenueUnavailable,
 )
-from trading_core.events import OrderReported, StreamChanged, StreamState
+from trading_core.events import (
+    AnyEvent,
+    BarClosed,
+    BookChanged,
+    HeartbeatReceived,
+    MarginTold,
+    OrderReported,
+    StatusTold,
+    StreamChanged,
+    StreamState,
+    TouchQuoted,
+)
 from trading_core.local_exchange.faults import FaultPlan
+from trading_core.market import OrderBook
 from trading_core.money import plain
 from trading_core.orders import OrderStatus, Side
 from trading_core.ports import Accepted, Rejected
+from trading_core.products import ProductType
 from trading_core.risk import ApprovedOrder
 
 BOTH = (KINDS[0], KINDS[1])
@@ -188,6 +202,59 @@ def test_an_unknown_order_id_is_no_outage(kind: str) -> None:
         venue.broker.order("not-an-id")
 
 
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_product_that_goes_offline_says_so_on_the_stream_and_takes_no_order(kind: str) -> None:
+    with open_kind(kind, FaultPlan(offline_products=("BTC-USD",), offline_from_s=1.0)) as venue:
+        venue.feed.start([venue.broker.product("BTC-USD"), venue.broker.product("SOL-USD")])
+        seen = venue.events_until(lambda e: ("BTC-USD", "offline") in _statuses(e), within_s=40)
+        assert _statuses(seen) == [("BTC-USD", "online"), ("SOL-USD", "online"), ("BTC-USD", "offline")]
+        answer = venue.broker.submit(resting(venue))
+        assert isinstance(answer, Rejected)
+        assert answer.reason == "ORDER_ENTRY_DISABLED"
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_book_changes_that_are_lost_without_a_gap_show_against_the_ticker_and_a_new_start_heals_them(kind: str) -> None:
+    with open_kind(kind, FaultPlan(book_lost_from_s=2.0)) as venue:
+        product = venue.broker.product("BTC-USD")
+        venue.feed.start([product])
+        book, seen = OrderBook(product), 0
+
+        def is_apart(events: list[AnyEvent]) -> bool:
+            nonlocal seen
+            for event in events[seen:]:
+                if isinstance(event, BookChanged):
+                    book.apply(event)
+            quotes = [e for e in events[seen:] if isinstance(e, TouchQuoted)]
+            seen = len(events)
+            return any(q.bid != book.best(Side.BUY) for q in quotes)
+
+        venue.events_until(is_apart, within_s=120)
+        venue.feed.resubscribe("apart")
+        healed = venue.events_until(lambda e: _states(e)[-1:] == [StreamState.CONNECTED] and _is_snapshot(e), 30)
+        assert _states(healed) == [StreamState.GAP, StreamState.CONNECTED]
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_bars_come_with_their_past_and_margin_with_a_future_and_neither_unasked(kind: str) -> None:
+    with open_kind(kind) as venue:
+        future = next(p for p in venue.broker.products() if p.product_type is ProductType.FUTURE)
+        venue.feed.start([venue.broker.product("BTC-USD"), future], with_bars=True)
+        seen = venue.events_until(
+            lambda e: any(isinstance(x, MarginTold) for x in e) and sum(isinstance(x, BarClosed) for x in e) >= 150
+        )
+        starts = [e.start_s for e in seen if isinstance(e, BarClosed) and e.product_id == "BTC-USD"]
+        assert {b - a for a, b in itertools.pairwise(starts)} == {300}
+        asked = venue.broker.account()
+        told = next(e for e in seen if isinstance(e, MarginTold))
+        assert (told.margin_used, told.margin_available) == (asked.margin_used, asked.margin_available)
+        assert told.intraday_level == asked.margin_level
+    with open_kind(kind) as venue:
+        venue.feed.start([venue.broker.product("BTC-USD")])
+        seen = venue.events_until(lambda e: sum(isinstance(x, HeartbeatReceived) for x in e) >= 2)
+        assert not [e for e in seen if isinstance(e, BarClosed | MarginTold)]
+
+
 def test_a_stream_that_the_venue_closes_comes_back_with_snapshots() -> None:
     with open_kind(KINDS[1], FaultPlan(close_every_s=1.0)) as venue:
         venue.feed.start([venue.broker.product("BTC-USD")])
@@ -209,6 +276,14 @@ def test_a_lost_or_disordered_frame_is_a_gap_that_heals(share: str) -> None:
 
 def _reported(events: Sequence[object]) -> set[str]:
     return {e.order.client_order_id for e in events if isinstance(e, OrderReported)}
+
+
+def _is_snapshot(events: Sequence[AnyEvent]) -> bool:
+    return any(isinstance(e, BookChanged) and e.is_snapshot for e in events)
+
+
+def _statuses(events: list[AnyEvent]) -> list[tuple[str, str]]:
+    return [(e.product_id, e.status) for e in events if isinstance(e, StatusTold)]
 
 
 def _states(events: Sequence[object]) -> list[StreamState]:

@@ -17,7 +17,8 @@ from tests.contract.broker_venues import KINDS, open_kind
 from tests.unit.broker_wire import approved, make_intent
 from trading_core.advanced_trade.broker import AdvancedTradeBroker
 from trading_core.advanced_trade.broker_transport import CREATE_ORDER, Body, Query, Urgency
-from trading_core.advanced_trade.wire_frames import FrameReader, decode_frame
+from trading_core.advanced_trade.frame_reader import FrameReader
+from trading_core.advanced_trade.wire_frames import KNOWN_CHANNELS, decode_frame
 from trading_core.clock import NS, VirtualClock
 from trading_core.errors import OutcomeUnknown, SchemaDrift, VenueUnavailable
 from trading_core.money import plain
@@ -166,7 +167,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
-CHANNEL = st.sampled_from(["l2_data", "market_trades", "heartbeats", "user", "subscriptions", "ticker", ""])
+CHANNEL = st.sampled_from([*sorted(KNOWN_CHANNELS), "ticker_batch", ""])
 
 
 @settings(max_examples=300, deadline=None)

@@ -15,8 +15,8 @@ from websockets.sync.server import ServerConnection, serve
 from trading_core.clock import NS, SystemClock, pause
 from trading_core.products import Product, ProductType
 
-STAY, CLOSE_1000, CLOSE_1001, ABORT = "stay", "1000", "1001", "abort"
-CHANNELS = {"/market": ("heartbeats", "level2", "market_trades"), "/user": ("heartbeats", "user")}
+STAY, CLOSE_1000, CLOSE_1001, ABORT, BEATS = "stay", "1000", "1001", "abort", "beats"
+CHANNELS = {"/market": ("heartbeats", "level2", "market_trades", "ticker", "status"), "/user": ("heartbeats", "user")}
 BTC = Product(
     product_id="BTC-USD", product_type=ProductType.SPOT, base_currency="BTC", quote_currency="USD",
     base_increment=Decimal("0.00000001"), price_increment=Decimal("0.01"), base_min_size=Decimal("0.00000001"),
@@ -96,13 +96,23 @@ class StreamVenue:
                     frame = {"timestamp": "2026-09-05T22:10:30Z", "sequence_num": sequence, **frame}
                     sequence += 1
                 socket.send(json.dumps(frame))
-            self._end(socket, script.end)
+            self._end(socket, script.end, sequence)
         except ConnectionClosed:
             pass  # the client left: that is what some scripts wait for
 
-    def _end(self, socket: ServerConnection, end: str) -> None:
+    def _beat(self, socket: ServerConnection, sequence: int) -> None:
+        """Send heartbeats until the client leaves."""
+        while True:
+            frame = {"timestamp": "2026-09-05T22:10:30Z", "sequence_num": sequence, **heartbeat(sequence)}
+            socket.send(json.dumps(frame))
+            sequence += 1
+            pause(0.05)
+
+    def _end(self, socket: ServerConnection, end: str, sequence: int) -> None:
         if end == ABORT:
             socket.socket.shutdown(2)
+        elif end == BEATS:
+            self._beat(socket, sequence)
         elif end == STAY:
             socket.recv()  # raises when the client leaves
         else:

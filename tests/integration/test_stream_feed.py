@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,8 +11,10 @@ from random import Random
 
 import pytest
 
+from tests.core_builders import make_future
 from tests.integration.stream_venue import (
     ABORT,
+    BEATS,
     BTC,
     CLOSE_1000,
     CLOSE_1001,
@@ -25,21 +28,29 @@ from tests.integration.stream_venue import (
     user,
 )
 from tests.unit.broker_wire import make_signer
-from trading_core.advanced_trade.stream import StreamFeed
+from trading_core.advanced_trade.frame_reader import FrameReader
+from trading_core.advanced_trade.stream import BACKOFF_REAL_MIN_S, StreamFeed, backoff_s, lines_of
+from trading_core.advanced_trade.wire_frames import decode_frame
 from trading_core.clock import NS, SystemClock
 from trading_core.errors import VenueUnavailable
 from trading_core.events import (
     AnyEvent,
+    BarClosed,
     BookChanged,
     HeartbeatReceived,
+    MarginTold,
     OrderReported,
+    StatusTold,
     StreamChanged,
     StreamState,
+    TouchQuoted,
     TradePrinted,
 )
 from trading_core.orders import OrderStatus, Side
+from trading_core.products import Product
 
 CLOCK = SystemClock()
+ALWAYS = ("heartbeats", "level2", "market_trades", "ticker", "status")
 REFUSED = Script([{"type": "error", "message": "authentication failure"}], is_acknowledged=False)
 
 
@@ -116,11 +127,12 @@ def test_every_subscribe_frame_names_its_channel_and_carries_a_token_of_its_own(
         assert sorted(asked, key=str) == sorted(
             [
                 ("/market", "heartbeats", None), ("/market", "level2", ["BTC-USD"]),
-                ("/market", "market_trades", ["BTC-USD"]), ("/user", "heartbeats", None), ("/user", "user", None),
+                ("/market", "market_trades", ["BTC-USD"]), ("/market", "ticker", ["BTC-USD"]),
+                ("/market", "status", ["BTC-USD"]), ("/user", "heartbeats", None), ("/user", "user", None),
             ],
             key=str,
         )
-        assert len({f["jwt"] for _, f in venue.subscribed}) == 5
+        assert len({f["jwt"] for _, f in venue.subscribed}) == 7
 
 
 @pytest.mark.parametrize("end", [CLOSE_1000, CLOSE_1001, ABORT])
@@ -131,7 +143,7 @@ def test_any_end_of_the_connection_is_a_loss_and_everything_is_subscribed_again(
         assert reader.states("market") == [up, down, up]
         assert [b.is_snapshot for b in reader.events if isinstance(b, BookChanged)] == [True, True]
         market = [frame["channel"] for path, frame in venue.subscribed if path == "/market"]
-        assert market == ["heartbeats", "level2", "market_trades"] * 2
+        assert market == [*ALWAYS, *ALWAYS]
         assert len({frame["jwt"] for _, frame in venue.subscribed}) == len(venue.subscribed)
 
 
@@ -141,6 +153,79 @@ def test_a_missed_frame_is_a_gap_and_the_book_starts_again_from_a_snapshot() -> 
         reader.read_until(lambda: len(reader.states("market")) == 3)
         assert reader.states("market") == [StreamState.CONNECTED, StreamState.GAP, StreamState.CONNECTED]
         assert all(b.is_snapshot for b in reader.events if isinstance(b, BookChanged))
+
+
+def test_a_book_that_is_doubted_starts_again_from_a_snapshot() -> None:
+    with StreamVenue([Script([SNAPSHOT], BEATS), Script([SNAPSHOT])]) as venue, reading(venue) as reader:
+        reader.read_until(lambda: reader.count(BookChanged) > 0)
+        reader.feed.resubscribe("the book is wrong")
+        reader.read_until(lambda: len(reader.states("market")) == 3)
+        assert reader.states("market") == [StreamState.CONNECTED, StreamState.GAP, StreamState.CONNECTED]
+        gap = next(e for e in reader.events if isinstance(e, StreamChanged) and e.state is StreamState.GAP)
+        assert gap.detail == "the book is wrong"
+
+
+@pytest.mark.parametrize(
+    ("products", "with_bars", "market", "user_channels"),
+    [
+        ((BTC,), False, ALWAYS, ("heartbeats", "user")),
+        ((BTC,), True, (*ALWAYS, "candles"), ("heartbeats", "user")),
+        ((BTC, make_future()), False, ALWAYS, ("heartbeats", "user", "futures_balance_summary")),
+    ],
+    ids=["spot", "with bars", "with a future"],
+)
+def test_what_is_subscribed_follows_from_the_products_and_the_strategy(
+    products: tuple[Product, ...], with_bars: bool, market: tuple[str, ...], user_channels: tuple[str, ...]
+) -> None:
+    lines = lines_of(products, "ws://market", "ws://user", with_bars=with_bars)
+    assert [(line.name, line.channels) for line in lines] == [("market", market), ("user", user_channels)]
+    assert [line.name for line in lines_of(products, "ws://market", "", with_bars=with_bars)] == ["market"]
+
+
+def test_ticker_status_bars_and_margin_become_events_that_are_told_when_they_are_news() -> None:
+    def candles(kind: str, *rows: tuple[int, str]) -> dict[str, object]:
+        bars = [{"product_id": "BTC-USD", "start": str(s), "close": c, "high": c, "low": c, "open": c, "volume": "1"}
+                for s, c in rows]
+        return {"channel": "candles", "sequence_num": 0, "events": [{"type": kind, "candles": bars}]}
+
+    def status(word: str) -> dict[str, object]:
+        row = {"id": "BTC-USD", "status": word, "status_message": ""}
+        return {"channel": "status", "sequence_num": 0, "events": [{"type": "update", "products": [row]}]}
+
+    touch = {"product_id": "BTC-USD", "best_bid": "1.5", "best_ask": "2", "price": "2"}
+    ticker = {"channel": "ticker", "sequence_num": 0, "events": [{"type": "update", "tickers": [touch]}]}
+    measure = {"margin_level": "MARGIN_LEVEL_TYPE_WARNING"}
+    summary = {"initial_margin": "10", "available_margin": "40", "intraday_margin_window_measure": measure,
+               "overnight_margin_window_measure": measure}
+    futures = {"channel": "futures_balance_summary", "sequence_num": 0,
+               "events": [{"type": "update", "fcm_balance_summary": summary}]}
+    told = [
+        ticker, ticker, status("online"), status("online"), status("offline"), futures,
+        candles("snapshot", (600, "12"), (300, "11"), (0, "10")), candles("update", (600, "12.5")),
+        candles("update", (900, "13")), candles("snapshot", (900, "13"), (600, "12.5"), (300, "11")),
+    ]
+    reader = FrameReader([BTC], lambda: 10 * NS)
+    events = [e for frame in told for e in reader.events_of(decode_frame(json.dumps(frame)))]
+    at = 10 * NS
+    assert events == [
+        TouchQuoted(ts_ns=at, product_id="BTC-USD", bid=Decimal("1.5"), ask=Decimal(2)),
+        StatusTold(ts_ns=at, product_id="BTC-USD", status="online"),
+        StatusTold(ts_ns=at, product_id="BTC-USD", status="offline"),
+        MarginTold(
+            ts_ns=at, margin_used=Decimal(10), margin_available=Decimal(30), intraday_level="WARNING",
+            overnight_level="WARNING",
+        ),
+        BarClosed(ts_ns=at, product_id="BTC-USD", start_s=0, close=Decimal(10)),
+        BarClosed(ts_ns=at, product_id="BTC-USD", start_s=300, close=Decimal(11)),
+        BarClosed(ts_ns=at, product_id="BTC-USD", start_s=600, close=Decimal("12.5")),
+    ]
+
+
+def test_a_channel_that_nobody_asked_for_is_let_pass() -> None:
+    batch = {"channel": "ticker_batch", "events": [{"type": "update", "tickers": [{"product_id": "BTC-USD"}]}]}
+    with StreamVenue([Script([SNAPSHOT, batch, heartbeat(1)])]) as venue, reading(venue) as reader:
+        reader.read_until(lambda: reader.count(HeartbeatReceived) > 0)
+        assert reader.states("market") == [StreamState.CONNECTED]
 
 
 def test_a_frame_that_was_seen_before_is_ignored() -> None:
@@ -157,8 +242,11 @@ def test_a_frame_that_was_seen_before_is_ignored() -> None:
         level2("update", ("bid", "79999.995", "1")),
         level2("update", ("bid", "many", "1")),
         {"channel": "l2_data", "events": [{"type": "update", "product_id": "BTC-USD"}]},
+        {"channel": "ticker", "events": [{"tickers": [{"product_id": "BTC-USD", "best_bid": "x", "best_ask": "1"}]}]},
+        {"channel": "status", "events": [{"products": [{"id": "BTC-USD"}]}]},
+        {"channel": "candles", "events": [{"candles": [{"product_id": "BTC-USD", "start": "now", "close": "1"}]}]},
     ],
-    ids=["price off the grid", "no number", "member missing"],
+    ids=["price off the grid", "no number", "member missing", "no price", "no status", "no start"],
 )
 def test_a_frame_that_cannot_be_read_is_a_gap(frame: dict[str, object]) -> None:
     with StreamVenue([Script([SNAPSHOT, frame]), Script([SNAPSHOT])]) as venue, reading(venue) as reader:
@@ -195,6 +283,15 @@ def test_a_subscription_that_is_refused_later_is_given_up_aloud() -> None:
             "the market stream was given up: the venue refused a subscription: authentication failure"
         ]
         reader.read_until(lambda: reader.states("market")[-1] is StreamState.DISCONNECTED)
+
+
+@pytest.mark.parametrize(("failures", "longest_s"), [(1, 0.5), (2, 1), (5, 8), (6, 15), (1_000, 15)])
+def test_the_wait_between_two_tries_doubles_up_to_a_limit_and_is_drawn(failures: int, longest_s: float) -> None:
+    chance = Random(1)
+    waits = [backoff_s(failures, 1, chance) for _ in range(50)]
+    assert all(longest_s / 2 <= wait <= longest_s for wait in waits)
+    assert len(set(waits)) > 1
+    assert backoff_s(failures, 1_000, chance) == BACKOFF_REAL_MIN_S
 
 
 def test_one_refusal_is_survived_because_valid_tokens_meet_it_now_and_then() -> None:

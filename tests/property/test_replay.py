@@ -84,7 +84,10 @@ def replayed(run: Finished) -> Replayed:
         return replay_run(run.context, reader)
 
 
-@pytest.mark.parametrize("faults", ["", "outcome_unknown_silent", "server_errors", "reject_some", "stale_feed_later"])
+@pytest.mark.parametrize(
+    "faults",
+    ["", "outcome_unknown_silent", "server_errors", "reject_some", "stale_feed_later", "book_lost", "goes_offline"],
+)
 def test_a_replay_makes_the_same_records_in_the_same_order(tmp_path: Path, faults: str) -> None:
     run = run_once(tmp_path, "original", faults=faults)
     found = replayed(run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +22,7 @@ from trading_core.settings import VARIABLES
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "artifacts" / "README.md"])
 README, RUNBOOK, GLOSSARY = (ROOT / name for name in ("README.md", "docs/runbook.md", "docs/glossary.md"))
+STREAM, CONTRACT = ROOT / "docs" / "stream.md", ROOT / "trading_core" / "advanced_trade" / "contract"
 PASSING = frozenset({Outcome.PASS, Outcome.NOT_APPLICABLE})
 
 
@@ -187,6 +189,15 @@ def test_the_index_of_decisions_is_complete() -> None:
     for name, title in titles.items():
         assert title.startswith(f"# {int(name[:4])}. "), name  # a number that was set aside may stay unused
         assert f"]({name}) | {title.partition('. ')[2]} |" in index
+
+
+def test_each_rule_of_the_stream_names_a_test_that_exists_and_no_channel_is_missing() -> None:
+    text = text_of(STREAM)
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text)
+    assert len(named) > 30
+    assert [(path, test) for path, test in named if f"def {test}(" not in text_of(ROOT / path)] == []
+    channels = {row[0].strip("`") for row in rows_of(STREAM) if len(row) == 4}
+    assert channels == set(json.loads(text_of(CONTRACT / "asyncapi.json"))["channels"])
 
 
 def test_the_command_line_is_a_typer_app() -> None:

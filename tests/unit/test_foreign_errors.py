@@ -23,10 +23,10 @@ from tests.unit.broker_wire import make_signer
 from trading_core.advanced_trade import stream_connection
 from trading_core.advanced_trade.broker_transport import API
 from trading_core.advanced_trade.foreign_errors import FOREIGN
+from trading_core.advanced_trade.frame_reader import FrameReader
 from trading_core.advanced_trade.rest_connections import RestConnections
 from trading_core.advanced_trade.sdk_transport import SdkTransport, SigningClient
 from trading_core.advanced_trade.stream_connection import ConnectionLost, Line, StreamConnection
-from trading_core.advanced_trade.wire_frames import FrameReader
 from trading_core.errors import VenueUnavailable
 
 MODULES = (

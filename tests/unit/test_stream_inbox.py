@@ -11,6 +11,7 @@ from trading_core.events import (
     BookChanged,
     HeartbeatReceived,
     OrderReported,
+    StatusTold,
     StreamChanged,
     StreamState,
 )
@@ -66,6 +67,15 @@ def test_one_event_too_many_drops_market_data_aloud_and_keeps_orders() -> None:
     assert order == ORDER
     assert isinstance(gap, StreamChanged)
     assert gap.state is StreamState.GAP
+
+
+def test_what_the_venue_tells_once_survives_a_full_inbox() -> None:
+    offline = StatusTold(ts_ns=1, product_id="BTC-USD", status="offline")
+    reasons: list[str] = []
+    inbox = Inbox(CLOCK, reasons.append, events_max=10)
+    inbox.put([*beats(9), offline])
+    assert not inbox.put([BOOK])
+    assert inbox.take(0)[0] == offline
 
 
 def test_an_inbox_that_nobody_empties_stays_bounded() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -96,7 +96,7 @@ def candles(kind: str, product_id: str, bars: Iterable[ExchangeCandle]) -> bytes
     return encode([{"type": kind, "candles": rows}])
 
 
-def status(kind: str, products: Iterable[tuple[Product, Mapping[str, object]]]) -> bytes:
+def status(kind: str, products: Iterable[tuple[Product, str]]) -> bytes:
     """Return the state of products."""
     rows = [
         {
@@ -107,11 +107,11 @@ def status(kind: str, products: Iterable[tuple[Product, Mapping[str, object]]]) 
             "base_increment": plain(p.base_increment),
             "quote_increment": plain(p.price_increment),
             "display_name": p.display_name.replace("-", "/"),
-            "status": str(extras.get("status") or "online"),
+            "status": word,
             "status_message": "",
             "min_market_funds": plain(p.quote_min_size),
         }
-        for p, extras in products
+        for p, word in products
     ]
     return encode([{"type": kind, "products": rows}])
 

@@ -92,7 +92,7 @@ class MarketFeed:
         exchange = self._exchange
         product = exchange.product(product_id)
         if channel == "status":
-            return frames.status(kind, [(product, exchange.product_extras(product_id))])
+            return frames.status(kind, [(product, exchange.status(product_id))])
         if channel == "candles":
             count = SNAPSHOT_CANDLES if kind == "snapshot" else 1
             now_s = exchange.now_ns // NS

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from trading_core.advanced_trade.frame_reader import FrameReader
 from trading_core.advanced_trade.jwt_sign import TokenSigner
 from trading_core.advanced_trade.stream_connection import (
     ConnectionLost,
@@ -18,11 +19,10 @@ from trading_core.advanced_trade.stream_connection import (
     SubscriptionRefused,
 )
 from trading_core.advanced_trade.stream_inbox import INBOX_EVENTS_MAX, Inbox
-from trading_core.advanced_trade.wire_frames import FrameReader
 from trading_core.clock import Clock
 from trading_core.errors import InvariantBroken, VenueUnavailable
 from trading_core.events import AnyEvent, StreamChanged, StreamState
-from trading_core.products import Product
+from trading_core.products import Product, ProductType
 
 START_WITHIN_S = 15.0  # real seconds for both connections to be subscribed
 STOP_WITHIN_S = 5.0
@@ -30,8 +30,10 @@ BACKOFF_FIRST_S = 0.5  # doubled with each failure, with jitter; venue seconds, 
 BACKOFF_MAX_S = 15.0
 BACKOFF_REAL_MIN_S = 0.05
 REFUSALS_MAX = 3  # valid tokens are refused now and then; a third refusal in a row is meant
-MARKET_CHANNELS = ("heartbeats", "level2", "market_trades")
+MARKET_CHANNELS = ("heartbeats", "level2", "market_trades", "ticker", "status")
+BARS_CHANNEL = "candles"  # for a strategy that reads the venue's bars
 USER_CHANNELS = ("heartbeats", "user")
+FUTURES_CHANNEL = "futures_balance_summary"  # for a plan that trades futures
 
 
 @dataclass(slots=True)
@@ -73,14 +75,15 @@ class StreamFeed:
         self._start_within_s = start_within_s
         self._status: dict[str, LineStatus] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._market: StreamConnection | None = None
         self._stop = asyncio.Event()
         self._thread: threading.Thread | None = None
 
-    def start(self, products: Sequence[Product]) -> None:
+    def start(self, products: Sequence[Product], *, with_bars: bool = False) -> None:
         """Connect and subscribe; returns when every connection is subscribed. Raises VenueUnavailable."""
         if self._status:
             raise InvariantBroken("a stream is started once: make a new one")
-        lines = self._lines(tuple(p.product_id for p in products))
+        lines = lines_of(products, self._market_url, self._user_url, with_bars=with_bars)
         self._status = {line.name: LineStatus() for line in lines}
         reader = FrameReader(products, self._clock.now_ns)
         self._thread = threading.Thread(
@@ -97,6 +100,11 @@ class StreamFeed:
         """Return what arrived; wait until something does, or until venue time reaches the deadline."""
         return self._inbox.take(deadline_ns)
 
+    def resubscribe(self, reason: str) -> None:
+        """End the market connection as a gap; it comes up again by itself, with a snapshot of each book."""
+        if (connection := self._market) is not None:
+            connection.doubt(reason)
+
     def close(self) -> None:
         """End the connections. May be called twice."""
         thread, self._thread = self._thread, None
@@ -106,12 +114,6 @@ class StreamFeed:
             with contextlib.suppress(RuntimeError):  # the loop has ended by itself
                 self._loop.call_soon_threadsafe(self._stop.set)
         thread.join(STOP_WITHIN_S)
-
-    def _lines(self, product_ids: tuple[str, ...]) -> list[Line]:
-        lines = [Line("market", self._market_url, MARKET_CHANNELS, product_ids)]
-        if self._user_url:
-            lines.append(Line("user", self._user_url, USER_CHANNELS, ()))
-        return lines
 
     async def _main(self, lines: list[Line], reader: FrameReader) -> None:
         self._loop = asyncio.get_running_loop()
@@ -141,13 +143,15 @@ class StreamFeed:
                 line, reader, self._signer, self._clock.speed,
                 deliver=self._inbox.put, on_ready=lambda: self._came_up(line),
             )
+            if line.name == "market":
+                self._market = connection
             try:
                 await connection.run()
             except ConnectionLost as e:
                 failures = 1 if status.is_up else failures + 1
                 refusals = refusals + 1 if isinstance(e, SubscriptionRefused) else 0
                 self._went_down(line, e)
-            await asyncio.sleep(self._backoff_s(failures))
+            await asyncio.sleep(backoff_s(failures, self._clock.speed, self._chance))
         self._give_up(line, f"was given up: {status.last_failure}")
 
     def _give_up(self, line: Line, detail: str) -> None:
@@ -173,6 +177,19 @@ class StreamFeed:
         event = StreamChanged(ts_ns=self._clock.now_ns(), state=state, detail=detail, connection=line.name)
         self._inbox.put([event])
 
-    def _backoff_s(self, failures: int) -> float:
-        longest_s = min(BACKOFF_FIRST_S * 2 ** min(failures - 1, 10), BACKOFF_MAX_S) / self._clock.speed
-        return max(self._chance.uniform(longest_s / 2, longest_s), BACKOFF_REAL_MIN_S)
+
+
+def lines_of(products: Sequence[Product], market_url: str, user_url: str, *, with_bars: bool) -> list[Line]:
+    """Return the connections with the channels that these products and the strategy need, and no others."""
+    market = (*MARKET_CHANNELS, BARS_CHANNEL) if with_bars else MARKET_CHANNELS
+    lines = [Line("market", market_url, market, tuple(p.product_id for p in products))]
+    if user_url:
+        has_futures = any(p.product_type is ProductType.FUTURE for p in products)
+        lines.append(Line("user", user_url, (*USER_CHANNELS, FUTURES_CHANNEL) if has_futures else USER_CHANNELS, ()))
+    return lines
+
+
+def backoff_s(failures: int, speed: float, chance: Random) -> float:
+    """Return how long to wait in real seconds after so many failures in a row: doubled each time, with jitter."""
+    longest_s = min(BACKOFF_FIRST_S * 2 ** min(failures - 1, 10), BACKOFF_MAX_S) / speed
+    return max(chance.uniform(longest_s / 2, longest_s), BACKOFF_REAL_MIN_S)

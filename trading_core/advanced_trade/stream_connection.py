@@ -12,10 +12,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from trading_core.advanced_trade.foreign_errors import FOREIGN
+from trading_core.advanced_trade.frame_reader import FrameReader
 from trading_core.advanced_trade.jwt_sign import TokenSigner
 from trading_core.advanced_trade.wire_frames import (
     AnyFrame,
-    FrameReader,
     HeartbeatFrame,
     OtherFrame,
     SubscriptionsFrame,
@@ -32,7 +32,7 @@ STALE_AFTER_S = 5.0
 STALE_REAL_MIN_S = 2.0
 CLOSE_WITHIN_S = 1.0
 ABNORMAL_CLOSURE = 1006  # RFC 6455: the connection ended without a close frame
-ACCOUNT_WIDE = frozenset({"heartbeats", "user"})  # without product ids: orders of every product
+ACCOUNT_WIDE = frozenset({"heartbeats", "user", "futures_balance_summary"})  # without product ids
 
 
 class ConnectionLost(Exception):
@@ -77,6 +77,7 @@ class StreamConnection:
         self._on_ready = on_ready
         self._next_sequence = 0
         self._waiting_for = set(line.channels)
+        self._doubt = ""
 
     async def run(self) -> None:
         """Deliver events until the connection ends; always raises, ConnectionLost or CancelledError."""
@@ -94,6 +95,10 @@ class StreamConnection:
             raise ConnectionLost(f"{self._line.url} cannot be reached ({type(e).__name__})") from e
         except SchemaDrift as e:
             raise ConnectionLost(str(e), is_gap=True) from e
+
+    def doubt(self, reason: str) -> None:
+        """End the connection with the next frame, as after a missed one; from any thread."""
+        self._doubt = reason
 
     async def _subscribe(self, socket: ClientConnection) -> None:
         # Coinbase closes a socket that has not subscribed within five seconds.
@@ -114,6 +119,8 @@ class StreamConnection:
                     text = await socket.recv()
             except TimeoutError as e:
                 raise ConnectionLost(f"no heartbeat for {self._stale_s:.1f} s") from e
+            if self._doubt:
+                raise ConnectionLost(self._doubt, is_gap=True)
             frame = decode_frame(text)
             if not self._is_next(frame):
                 continue

@@ -7,9 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from trading_core.clock import NS, Clock
-from trading_core.events import AnyEvent, OrderReported, StreamChanged, StreamState
+from trading_core.events import TICKS, AnyEvent, StreamChanged, StreamState, TouchQuoted
 
 INBOX_EVENTS_MAX = 10_000  # 60 s of four busy books; a session that far behind must not trade on it
+
+DROPPED = (*TICKS, TouchQuoted)  # when the inbox is full: what the snapshots after the gap bring again
 
 
 class Inbox:
@@ -27,7 +29,7 @@ class Inbox:
     def put(self, events: Sequence[AnyEvent]) -> bool:
         """Add events; False if the inbox was full.
 
-        Then market data is gone, a GAP says so, orders and connection changes are kept, and the trading state is
+        Then market data is gone, a GAP says so, everything that is told once is kept, and the trading state is
         tightened: the connection must start again from snapshots.
         """
         with self._arrived:
@@ -35,7 +37,7 @@ class Inbox:
             if has_room:
                 self._events.extend(events)
             else:
-                kept = (e for e in (*self._events, *events) if isinstance(e, OrderReported | StreamChanged))
+                kept = (e for e in (*self._events, *events) if not isinstance(e, DROPPED))
                 gap = StreamChanged(
                     ts_ns=self._clock.now_ns(), state=StreamState.GAP,
                     detail=f"inbox full ({self._events_max} events): the session is too slow",

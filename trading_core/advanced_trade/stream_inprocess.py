@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import assert_never
 
+from trading_core.advanced_trade.inprocess_extras import InProcessExtras
 from trading_core.advanced_trade.wire_states import meaning, status_of, time_in_force_of
 from trading_core.clock import NS, Clock
 from trading_core.events import (
@@ -49,8 +50,9 @@ class InProcessFeed:
         self._heartbeats = 0
         self._has_moved = False  # a request moved time since the last look at the books
         self._started_ns: int | None = None
+        self._extras: InProcessExtras | None = None
 
-    def start(self, products: Sequence[Product]) -> None:
+    def start(self, products: Sequence[Product], *, with_bars: bool = False) -> None:
         """Subscribe: the first poll returns the connection's start and a snapshot of each book."""
         now_ns = self._clock.now_ns()
         self._wanted = tuple(p.product_id for p in products)
@@ -59,6 +61,15 @@ class InProcessFeed:
         self._pending = [StreamChanged(ts_ns=now_ns, state=StreamState.CONNECTED, detail="in process")]
         self._pending += [self._exchange.book_snapshot(product_id) for product_id in self._wanted]
         self._started_ns, self._heartbeats = now_ns, 0
+        self._extras = InProcessExtras(self._exchange, self._account_id, products, with_bars=with_bars)
+        self._pending += self._extras.due(now_ns)
+
+    def resubscribe(self, reason: str) -> None:
+        """Start the market data again: a gap, the connection's start and a snapshot of each book."""
+        now_ns = self._clock.now_ns()
+        for state, detail in ((StreamState.GAP, reason), (StreamState.CONNECTED, "in process")):
+            self._pending.append(StreamChanged(ts_ns=now_ns, state=state, detail=detail))
+        self._pending += [self._exchange.book_snapshot(product_id) for product_id in self._wanted]
 
     def poll(self, deadline_ns: int) -> list[AnyEvent]:
         """Return what happened, moving venue time until something does, or to the deadline."""
@@ -94,6 +105,8 @@ class InProcessFeed:
         if self._started_ns is None:
             return  # nobody has subscribed
         self._absorb(events)
+        if shows_books and self._extras is not None:
+            self._pending += self._extras.due(now_ns)
         due = (now_ns - self._started_ns) // NS
         beats = range(self._heartbeats + 1, due + 1)
         self._pending += [HeartbeatReceived(ts_ns=now_ns, counter=count) for count in beats]
@@ -104,6 +117,8 @@ class InProcessFeed:
             match event:
                 case BookChanged() | TradePrinted():
                     self._pending.append(event)
+                    if isinstance(event, TradePrinted) and self._extras is not None:
+                        self._extras.traded.add(event.product_id)
                 case OrderChanged(account_id=account_id, order=order):
                     if account_id == self._account_id and order.order_id not in self._muted_orders:
                         self._pending.append(OrderReported(ts_ns=event.ts_ns, order=venue_order_of(order)))

@@ -1,20 +1,12 @@
-"""Frames of the stream, decoded once from JSON to events: books in ticks and lots, the rest in core types."""
+"""Frames of the stream as they are on the wire: decoded once, and only the members that somebody reads."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import TypeAlias
+from typing import TypeAlias, get_args
 
 import msgspec
 
-from trading_core.advanced_trade.wire import number, number_or_none, number_or_zero
-from trading_core.advanced_trade.wire_market import Grid
-from trading_core.advanced_trade.wire_states import meaning, order_type_of, status_of, time_in_force_of
 from trading_core.errors import SchemaDrift
-from trading_core.events import AnyEvent, BookChanged, HeartbeatReceived, OrderReported, TradePrinted
-from trading_core.orders import Side, VenueOrder
-from trading_core.products import Product
 
 
 class LevelUpdate(msgspec.Struct, frozen=True, gc=False):
@@ -55,6 +47,69 @@ class HeartbeatEvent(msgspec.Struct, frozen=True):
     """One heartbeat."""
 
     heartbeat_counter: int
+
+
+class Ticker(msgspec.Struct, frozen=True, gc=False):
+    """The venue's own best prices; the rest of a ticker nobody here needs."""
+
+    product_id: str
+    best_bid: str
+    best_ask: str
+
+
+class TickerEvent(msgspec.Struct, frozen=True):
+    """Tickers."""
+
+    tickers: list[Ticker]
+
+
+class ProductStatus(msgspec.Struct, frozen=True):
+    """What can be done with one product."""
+
+    id: str
+    status: str
+    status_message: str = ""
+
+
+class StatusEvent(msgspec.Struct, frozen=True):
+    """The state of products."""
+
+    products: list[ProductStatus]
+
+
+class Bar(msgspec.Struct, frozen=True):
+    """A five-minute bar; the newest one is still open."""
+
+    product_id: str
+    start: str
+    close: str
+
+
+class CandlesEvent(msgspec.Struct, frozen=True):
+    """Bars, newest first."""
+
+    candles: list[Bar]
+
+
+class MarginMeasure(msgspec.Struct, frozen=True):
+    """How the account stands in one kind of margin window."""
+
+    margin_level: str
+
+
+class FuturesSummary(msgspec.Struct, frozen=True):
+    """The futures account: flat strings, unlike REST."""
+
+    initial_margin: str
+    available_margin: str
+    intraday_margin_window_measure: MarginMeasure
+    overnight_margin_window_measure: MarginMeasure
+
+
+class FuturesEvent(msgspec.Struct, frozen=True):
+    """The futures account."""
+
+    fcm_balance_summary: FuturesSummary
 
 
 class UserOrder(msgspec.Struct, frozen=True):
@@ -119,6 +174,30 @@ class UserFrame(Frame, frozen=True, tag_field="channel", tag="user"):
     events: list[UserEvent]
 
 
+class TickerFrame(Frame, frozen=True, tag_field="channel", tag="ticker"):
+    """ticker."""
+
+    events: list[TickerEvent]
+
+
+class StatusFrame(Frame, frozen=True, tag_field="channel", tag="status"):
+    """status."""
+
+    events: list[StatusEvent]
+
+
+class CandlesFrame(Frame, frozen=True, tag_field="channel", tag="candles"):
+    """candles."""
+
+    events: list[CandlesEvent]
+
+
+class FuturesFrame(Frame, frozen=True, tag_field="channel", tag="futures_balance_summary"):
+    """futures_balance_summary."""
+
+    events: list[FuturesEvent]
+
+
 class SubscriptionsFrame(Frame, frozen=True, tag_field="channel", tag="subscriptions"):
     """The acknowledgement of a subscribe frame."""
 
@@ -134,11 +213,13 @@ class OtherFrame(msgspec.Struct, frozen=True):
     message: str = ""
 
 
-KnownFrame: TypeAlias = BookFrame | TradesFrame | HeartbeatFrame | UserFrame | SubscriptionsFrame
+KnownFrame: TypeAlias = (
+    BookFrame | TradesFrame | TickerFrame | StatusFrame | CandlesFrame | HeartbeatFrame | UserFrame | FuturesFrame
+    | SubscriptionsFrame
+)
 AnyFrame: TypeAlias = KnownFrame | OtherFrame
 
-KNOWN_CHANNELS = frozenset({"l2_data", "market_trades", "heartbeats", "user", "subscriptions"})
-PRICES_REMEMBERED = 65_536  # per product: more levels than Coinbase's deepest book
+KNOWN_CHANNELS = frozenset(kind.__struct_config__.tag for kind in get_args(KnownFrame))
 
 _known: msgspec.json.Decoder[KnownFrame] = msgspec.json.Decoder(KnownFrame)
 _other: msgspec.json.Decoder[OtherFrame] = msgspec.json.Decoder(OtherFrame)
@@ -156,86 +237,3 @@ def decode_frame(text: str | bytes) -> AnyFrame:
         if other.channel in KNOWN_CHANNELS:
             raise SchemaDrift(f"a frame of channel {other.channel} cannot be read: {e}") from e
         return other
-
-
-class FrameReader:
-    """Turns frames into events for the products that were subscribed."""
-
-    def __init__(self, products: Sequence[Product], now_ns: Callable[[], int]) -> None:
-        # Prices come again and again, sizes hardly ever.
-        self._steps = {
-            p.product_id: (
-                lru_cache(PRICES_REMEMBERED)(Grid.of(p.price_increment).exact), Grid.of(p.base_increment).steps
-            )
-            for p in products
-        }
-        self._now_ns = now_ns
-
-    def events_of(self, frame: AnyFrame) -> list[AnyEvent]:
-        """Return the events of a frame, dated by venue time at receipt; empty for an acknowledgement."""
-        match frame:
-            case BookFrame(events=events):
-                return [self._book_changed(e) for e in events if e.product_id in self._steps]
-            case TradesFrame(events=events):
-                return [self._trade(t) for e in events if e.type != "snapshot" for t in _oldest_first(e.trades)]
-            case HeartbeatFrame(events=events):
-                now_ns = self._now_ns()
-                return [HeartbeatReceived(ts_ns=now_ns, counter=e.heartbeat_counter) for e in events]
-            case UserFrame(events=events):
-                now_ns = self._now_ns()
-                return [OrderReported(ts_ns=now_ns, order=user_order_of(o)) for e in events for o in e.orders]
-            case _:
-                return []
-
-    def _book_changed(self, event: BookEvent) -> BookChanged:
-        ticks, lots = self._steps[event.product_id]
-        bids: list[tuple[int, int]] = []
-        asks: list[tuple[int, int]] = []
-        for update in event.updates:
-            side = bids if update.side == "bid" else asks
-            side.append((ticks(update.price_level), lots(update.new_quantity)))
-        return BookChanged(
-            ts_ns=self._now_ns(), product_id=event.product_id, is_snapshot=event.type == "snapshot",
-            bids=tuple(bids), asks=tuple(asks),
-        )
-
-    def _trade(self, trade: Trade) -> TradePrinted:
-        return TradePrinted(
-            ts_ns=self._now_ns(),
-            product_id=trade.product_id,
-            trade_id=trade.trade_id,
-            price=number(trade.price, "Trade.price"),
-            size=number(trade.size, "Trade.size"),
-            maker_side=_side(trade.side),
-        )
-
-
-def user_order_of(order: UserOrder) -> VenueOrder:
-    """Return an order of the user channel. Its size is what was filled plus what is left."""
-    filled = number_or_zero(order.cumulative_quantity, "UserOrder.cumulative_quantity")
-    return VenueOrder(
-        order_id=order.order_id,
-        client_order_id=order.client_order_id,
-        product_id=order.product_id,
-        side=_side(order.order_side),
-        status=status_of(order.status),
-        filled_size=filled,
-        average_price=number_or_zero(order.avg_price, "UserOrder.avg_price"),
-        total_fees=number_or_zero(order.total_fees, "UserOrder.total_fees"),
-        size=filled + number_or_zero(order.leaves_quantity, "UserOrder.leaves_quantity"),
-        limit_price=number_or_none(order.limit_price, "UserOrder.limit_price"),
-        reason=meaning(order.reject_reason) or order.cancel_reason,
-        order_type=order_type_of(order.order_type),
-        time_in_force=time_in_force_of(order.time_in_force),
-    )
-
-
-def _oldest_first(trades: list[Trade]) -> list[Trade]:
-    return sorted(trades, key=lambda trade: trade.time)
-
-
-def _side(text: str) -> Side:
-    try:
-        return Side(text)
-    except ValueError as e:
-        raise SchemaDrift(f"side {text!r} is neither BUY nor SELL") from e

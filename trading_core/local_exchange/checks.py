@@ -8,7 +8,7 @@ from trading_core.clock import NS
 from trading_core.local_exchange.catalogue import Listing
 from trading_core.local_exchange.config import ExchangeConfig
 from trading_core.local_exchange.faults import FaultPlan, preview_reason
-from trading_core.local_exchange.model import NewOrder, OrderConfig, Refusal, StopDirection
+from trading_core.local_exchange.model import NewOrder, OrderConfig, Refusal, StopDirection, WireStatus
 from trading_core.money import ZERO, Price, is_multiple
 from trading_core.orders import Side
 from trading_core.products import ProductType
@@ -78,6 +78,19 @@ def check_state(request: NewOrder, config: ExchangeConfig) -> Refusal | None:
     if request.product_id in config.faults.halted_products:
         return refuse("ORDER_ENTRY_DISABLED")
     return None
+
+
+def cancel_refusal(status: WireStatus) -> str:
+    """Return why an order in this state cannot be cancelled; empty if it can."""
+    match status:
+        case WireStatus.FILLED:
+            return "ORDER_IS_FULLY_FILLED"
+        case WireStatus.CANCELLED | WireStatus.CANCEL_QUEUED:
+            return "DUPLICATE_CANCEL_REQUEST"
+        case WireStatus.EXPIRED | WireStatus.FAILED:
+            return "INVALID_CANCEL_REQUEST"
+        case _:
+            return ""
 
 
 def check_precision(request: NewOrder, listing: Listing) -> Refusal | None:

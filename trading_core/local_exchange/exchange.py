@@ -54,6 +54,8 @@ from trading_core.orders import Side
 from trading_core.products import Product, ProductType
 from trading_core.us_calendar import margin_window
 
+ONLINE, OFFLINE = "online", "offline"  # a product's status
+
 
 class LocalExchange:
     """A venue with accounts, orders and a replayed market. Single-threaded: the caller serialises calls.
@@ -313,7 +315,14 @@ class LocalExchange:
         session = self._sessions.at(product_id, self.now_ns)
         members = live_members(self._listings[product_id], self._markets[product_id], stats, session, self.now_ns)
         is_disabled = not session.state.is_open and self.product(product_id).product_type is ProductType.SPOT
+        if product_id in self._intake.offline:
+            return members | {"trading_disabled": True, "status": OFFLINE}
         return members | {"trading_disabled": True} if is_disabled else members
+
+    def status(self, product_id: str) -> str:
+        """Return the product's status, as its raw wire members have it; one without any is online."""
+        own = str(self._listings[product_id].raw.get("status") or ONLINE)
+        return OFFLINE if product_id in self._intake.offline else own
 
     def book(self, product_id: str, levels: int = 50) -> BookView:
         """Return the best levels of the book now."""
@@ -360,17 +369,8 @@ class LocalExchange:
         order = self._desk.orders.get(order_id)
         if order is None or order.account_id != account_id:
             return CancelResult(order_id, False, "UNKNOWN_CANCEL_ORDER")
-        match order.status:
-            case WireStatus.FILLED:
-                return CancelResult(order_id, False, "ORDER_IS_FULLY_FILLED")
-            case WireStatus.CANCELLED:
-                return CancelResult(order_id, False, "DUPLICATE_CANCEL_REQUEST")
-            case WireStatus.EXPIRED | WireStatus.FAILED:
-                return CancelResult(order_id, False, "INVALID_CANCEL_REQUEST")
-            case WireStatus.CANCEL_QUEUED:
-                return CancelResult(order_id, False, "DUPLICATE_CANCEL_REQUEST")
-            case _:
-                return self._cancel_live(order)
+        reason = checks.cancel_refusal(order.status)
+        return CancelResult(order_id, False, reason) if reason else self._cancel_live(order)
 
     def _cancel_live(self, order: ExchangeOrder) -> CancelResult:
         """Cancel at once, or as late as the session or the fault plan wants it."""

@@ -41,6 +41,12 @@ class FaultPlan(BaseModel):
     crossed_from_s: float | None = None
     crossed_for_s: float | None = None  # None: for good
     crossed_ticks: int = Field(default=5, gt=0)
+    # Book changes get lost at the venue between these seconds, without a gap in any numbering; snapshots are right.
+    book_lost_from_s: float | None = None
+    book_lost_for_s: float | None = None  # None: for good
+    # These products go offline at this second after the start: the status says so, and no order is taken.
+    offline_products: tuple[str, ...] = ()
+    offline_from_s: float = Field(default=0.0, ge=0)
     # An accepted order fails a moment later.
     fail_after_accept_share: float = Field(default=0.0, ge=0, le=1)
     fail_reason: str = "HOLD_FAILURE"
@@ -140,6 +146,8 @@ PRESETS: dict[str, FaultPlan] = {
         FaultPlan(name="liquidation", liquidation_at_s=0.0),
         FaultPlan(name="maintenance", maintenance_from_s=60.0, maintenance_for_s=120.0),
         FaultPlan(name="crossed_book", crossed_from_s=30.0, crossed_for_s=60.0),
+        FaultPlan(name="book_lost", book_lost_from_s=30.0, book_lost_for_s=20.0),
+        FaultPlan(name="goes_offline", offline_products=("BTC-USD", "BIP-20DEC30-CDE"), offline_from_s=60.0),
         FaultPlan(name="fails_after_accept", fail_after_accept_share=0.3),
         FaultPlan(name="cancel_race", cancel_delay_ms=500, cancel_meets_fill_share=0.5),
         FaultPlan(name="price_gap", gap_at_s=60.0, gap_share=-0.08),

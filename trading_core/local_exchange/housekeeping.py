@@ -89,10 +89,24 @@ class Housekeeping:
                 self._timeline.at(since_ns + int(faults.crossed_for_s * NS), partial(self._timeline.cross, 0))
         else:
             self._timeline.cross(0)
+        self._timeline.lose_books(False)
+        if faults.book_lost_from_s is not None:
+            since_ns = from_ns + int(faults.book_lost_from_s * NS)
+            self._timeline.at(since_ns, partial(self._timeline.lose_books, True))
+            if faults.book_lost_for_s is not None:
+                until_ns = since_ns + int(faults.book_lost_for_s * NS)
+                self._timeline.at(until_ns, partial(self._timeline.lose_books, False))
+        self._intake.offline = frozenset()
+        if faults.offline_products:
+            self._timeline.at(from_ns + int(faults.offline_from_s * NS), partial(self._go_offline, faults))
         if faults.maintenance_from_s is not None:
             since_ns = from_ns + int(faults.maintenance_from_s * NS)
             self._sessions.halt_all(since_ns, since_ns + int(faults.maintenance_for_s * NS))
             self._follow_sessions()
+
+    def _go_offline(self, faults: FaultPlan) -> None:
+        if faults is self._intake.config.faults:  # another plan may be in force by now
+            self._intake.offline = frozenset(faults.offline_products)
 
     # ── timers ──────────────────────────────────────────────────────────────────────────────────
     def _slice(self, order: ExchangeOrder, number: int) -> None:

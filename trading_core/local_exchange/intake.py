@@ -40,6 +40,7 @@ class Intake:
         self.config, self._listings, self._markets = config, listings, markets
         self._ledger, self._futures, self._desk = ledger, futures, desk
         self._sessions = sessions
+        self.offline: frozenset[str] = frozenset()  # products that the venue has taken off
 
     def draft(self, account_id: str, request: NewOrder) -> tuple[ExchangeOrder, Walk] | Refusal:
         """Return the order as it would be placed and what it would take, or why it is refused."""
@@ -48,6 +49,8 @@ class Intake:
         listing = self._listings.get(request.product_id)
         if listing is None:
             return checks.refuse("INVALID_PRODUCT_ID")
+        if request.product_id in self.offline:
+            return checks.refuse("ORDER_ENTRY_DISABLED")
         market = self._markets[request.product_id]
         last = market.last_ticks() * market.product.price_increment
         if request.config is OrderConfig.SCALED:

@@ -33,6 +33,7 @@ class Timeline:
         self._stale_to_ns: int | None = None
         self._closed_ns: dict[str, int] = {}  # since when a product's market stands still
         self._cross_ticks = 0
+        self._is_losing_books = False
         if faults.stale_from_s is not None:
             self._set_stale(start_ns + int(faults.stale_from_s * NS), faults.stale_for_s)
 
@@ -57,6 +58,10 @@ class Timeline:
     def cross(self, ticks: int) -> None:
         """Publish books whose bids are this many ticks through the asks; 0 ends it. Matching is not affected."""
         self._cross_ticks = ticks
+
+    def lose_books(self, is_losing: bool) -> None:
+        """Return no book changes from now on, or return them again; snapshots stay right."""
+        self._is_losing_books = is_losing
 
     def ladders(self, market: Market, count: int) -> tuple[dict[int, int], dict[int, int]]:
         """Return bids and asks as the venue publishes them."""
@@ -197,7 +202,7 @@ class Timeline:
                 continue
             bid_changes = _changes(shown[1], bids, is_descending=True)
             ask_changes = _changes(shown[2], asks, is_descending=False)
-            if bid_changes or ask_changes:
+            if (bid_changes or ask_changes) and not self._is_losing_books:
                 change = BookChanged(
                     ts_ns=self.now_ns,
                     product_id=product_id,

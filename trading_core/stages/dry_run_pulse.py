@@ -16,7 +16,7 @@ from trading_core.products import Product
 from trading_core.risk import Denial, DenialReason
 from trading_core.stages.checklist import CheckSpec, Seen, holds, run_checks
 from trading_core.stages.result import StageResult, StageStatus
-from trading_core.strategies.port import Strategy, Watching
+from trading_core.strategies.port import Strategy, Watching, reads_bars
 from trading_core.trading_state import TradingState
 
 PULSE_S = 20  # venue seconds of live data
@@ -86,7 +86,7 @@ def run(given: PulseInput) -> StageResult:
 
 def _listen(given: PulseInput, products: list[Product], pulse: Pulse) -> Seen:
     engine, clock = given.engine, given.clock
-    given.feed.start(products)
+    given.feed.start(products, with_bars=reads_bars(given.strategy))
     try:
         _take(engine, StateChanged(ts_ns=clock.now_ns(), state=TradingState.ACTIVE, reason="dry run", actor="pulse"))
         _take(engine, given.venue.fee_tier())

@@ -27,7 +27,7 @@ from trading_core.run import RunContext
 from trading_core.session import EventLog, Session
 from trading_core.stages.result import Check, CheckStatus, StageResult, StageStatus
 from trading_core.storage.event_reader import StoredEvent
-from trading_core.strategies.port import Strategy
+from trading_core.strategies.port import Strategy, reads_bars
 from trading_core.trading_state import TradingGuard
 
 STOPPED = "stopped"  # the check of a session that somebody ended: no failure of its own
@@ -98,6 +98,7 @@ def _restore(given: MicroTestInput, row: StoredEvent) -> None:
 def make_engine(context: RunContext, opening: SessionStarted, strategy: Strategy) -> Engine:
     """Return the engine of a run that began so, with its protocol: to trade with, or to replay."""
     desk = Desk(context.plan, {p.product_id: p for p in opening.products}, context.order_prefix)
+    desk.reads_bars = reads_bars(strategy)
     return Engine(desk, micro_test(desk, strategy, opening.ts_ns))
 
 

@@ -13,7 +13,7 @@ from trading_core.orders import OrderIntent
 from trading_core.plan import Entry
 from trading_core.strategies.indicators import Sampler, trend_bps, volatility_bps
 from trading_core.strategies.params import Params
-from trading_core.strategies.port import Strategy, Watching, load_strategy
+from trading_core.strategies.port import Strategy, Watching, load_strategy, reads_bars
 from trading_core.strategies.regime import Figures, Regime, regime_of
 
 DEFAULTS = {Regime.CALM: "two_sided_maker", Regime.TRENDING: "average_cross", Regime.ROUGH: "post_only_pulse"}
@@ -51,6 +51,11 @@ class Automatic:
     def name(self) -> str:
         """Return the name of the strategy that trades now."""
         return self._strategies[self._regime or CAUTIOUS].name
+
+    @property
+    def reads_bars(self) -> bool:
+        """Tell whether any of the strategies reads the venue's bars."""
+        return any(reads_bars(strategy) for strategy in self._strategies.values())
 
     def decide(self, desk: Desk) -> list[OrderIntent]:
         """Return what the chosen strategy wants; until there are figures to choose by, what the careful one does."""

@@ -12,7 +12,7 @@ from trading_core.money import Price, plain
 from trading_core.moves import passive_price
 from trading_core.orders import OrderIntent, Purpose, Side
 from trading_core.plan import Entry
-from trading_core.strategies.indicators import Sampler, average, rsi
+from trading_core.strategies.indicators import BarCloses, Sampler, average, rsi
 from trading_core.strategies.params import Params
 
 
@@ -25,7 +25,9 @@ class AverageCross:
         del random  # it decides by the market alone
         params = Params(entry.params)
         self._entry = entry
-        self._every_s = params.whole("sample_s", 10, low=1, high=3600)
+        # With the venue's bars the averages are there from the start; samples of our own have to be collected first.
+        self.reads_bars = params.choice("prices", "sampled", ("sampled", "bars")) == "bars"
+        self._every_s = 0 if self.reads_bars else params.whole("sample_s", 10, low=1, high=3600)
         self._fast = params.whole("fast", 12, low=1, high=1000)
         self._slow = params.whole("slow", 48, low=2, high=2000)
         self._periods = params.whole("rsi_periods", 14, low=2, high=500)
@@ -35,14 +37,16 @@ class AverageCross:
         params.finish()
         if self._fast >= self._slow:
             raise ConfigurationError(f"fast is {self._fast}, slow {self._slow}: the fast average is the shorter one")
-        self._samples: dict[str, Sampler] = {}
+        self._samples: dict[str, Sampler | BarCloses] = {}
         self._next_ns: dict[str, int] = {}
 
     def watch(self, desk: Desk) -> None:
-        """Sample every product's middle."""
+        """Sample every product's middle, or take the closes of its bars."""
         for limits in desk.plan.products:
-            count = max(self._slow, self._periods + 1)
-            self._samples.setdefault(limits.product_id, Sampler(self._every_s, count)).look(desk, limits.product_id)
+            product_id, count = limits.product_id, max(self._slow, self._periods + 1)
+            if product_id not in self._samples:
+                self._samples[product_id] = BarCloses(count) if self.reads_bars else Sampler(self._every_s, count)
+            self._samples[product_id].look(desk, product_id)
 
     def decide(self, desk: Desk) -> list[OrderIntent]:
         """Return exits of falling products and entries of rising ones."""

@@ -42,6 +42,24 @@ class Sampler:
         return len(self.mids) == self.mids.maxlen
 
 
+class BarCloses:
+    """The last closes of one product's five-minute bars: what a Sampler gives, from the venue's own record."""
+
+    def __init__(self, count: int) -> None:
+        self.mids: deque[Price] = deque(maxlen=count)
+
+    def look(self, desk: Desk, product_id: str) -> bool:
+        """Take the closes as they are now; tell whether there are any."""
+        self.mids.clear()
+        self.mids.extend(desk.bars.closes(product_id, desk.now_ns // NS))
+        return bool(self.mids)
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether there are as many bars as were asked for."""
+        return len(self.mids) == self.mids.maxlen
+
+
 def average(mids: Sequence[Price], count: int) -> Price:
     """Return the mean of the last `count` prices."""
     chosen = list(mids)[-count:]

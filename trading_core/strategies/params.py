@@ -49,6 +49,13 @@ class Params:
             raise ConfigurationError(f"{name} is {value!r}: write a text")
         return value
 
+    def choice(self, name: str, otherwise: str, among: tuple[str, ...]) -> str:
+        """Return one of the words."""
+        value = self._take(name, otherwise)
+        if not isinstance(value, str) or value not in among:
+            raise ConfigurationError(f"{name} is {value!r}: write one of {', '.join(among)}")
+        return value
+
     def rest(self, prefix: str) -> dict[str, str | int | bool]:
         """Return what starts with the prefix and a dot, without them: the parameters of a part."""
         head = f"{prefix}."

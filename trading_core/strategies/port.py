@@ -43,6 +43,21 @@ class Watching(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsBars(Protocol):
+    """A strategy that may want the venue's five-minute bars: only then is their channel subscribed."""
+
+    @property
+    def reads_bars(self) -> bool:
+        """Tell whether this one does."""
+        ...
+
+
+def reads_bars(strategy: Strategy) -> bool:
+    """Tell whether the strategy wants the venue's bars."""
+    return isinstance(strategy, ReadsBars) and strategy.reads_bars
+
+
 StrategyFactory: TypeAlias = Callable[[Entry, Random], Strategy]
 
 
