@@ -79,7 +79,7 @@ def question_in_words(
     lines += ["| | |", "|---|---|", *(f"| {name} | {_cell(words)} |" for name, words in rows.items()), ""]
     lines.append(
         f"Your answer holds for this subject and this evidence only. To confirm that you looked, type the subject: "
-        f"`{head}`. One no ends the run. The same without this page: "
+        f"`{head}`. One no ends the run. The same from a command line: "
         f"`greenlight approve {asked.run_id} --approver NAME --subject {head} --reason WHY`"
     )
     return "\n".join(lines)

@@ -6,6 +6,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Annotated
@@ -90,7 +91,7 @@ VERDICT_CODES = {
 }
 # The names of the states that carry a verdict; any other final state is a crash or a bug.
 VERDICT_STATES = frozenset({"GO", "CONDITIONAL", "NoGo"})
-HOLD_STATE = "Hold"
+NOT_APPROVED_STATES = frozenset({"Hold", "Rejected"})
 NOT_STARTED_STATES = frozenset({"Refused", "Skipped"})
 
 
@@ -108,6 +109,7 @@ def run(
     faults: Annotated[str, typer.Option(help="Fault plan of the local exchange, such as reject_all.")] = "",
     requester: Annotated[str, typer.Option(help="Your name, where an approval is needed.")] = "",
     ask_approval: Annotated[bool, typer.Option(help="Hold the run until it is approved, also a rehearsal.")] = False,
+    approval_file: cli_retry.ApprovalFiles = None,
     run_id: Annotated[str, typer.Option(help="Name of the run; made from plan, venue and time if not given.")] = "",
     windows: Annotated[int, typer.Option(min=1, help="So many windows, until one is not GO; for a rolling rung.")] = 1,
 ) -> None:
@@ -129,17 +131,19 @@ def run(
     for number in range(windows):
         # Each window is a run of its own, and a rehearsed one has a market of its own: else it would show nothing new.
         own = {} if windows == 1 else {"run_id": f"{name}-w{number + 1}", "seed": seed + number}
-        verdict = _verdict_of(settings, found, asked | own)
+        verdict = _verdict_of(settings, found, asked | own, approval_file or [])
         if verdict is not Verdict.GO:
             break
     raise typer.Exit(VERDICT_CODES[verdict])
 
 
-def _verdict_of(settings: Settings, plan: Plan, asked: dict[str, object]) -> Verdict:
+def _verdict_of(
+    settings: Settings, plan: Plan, asked: dict[str, object], approval_files: Sequence[Path]
+) -> Verdict:
     """Run one window, show how it was decided and return its verdict."""
     name = str(asked["run_id"])
     try:
-        _run_flow(asked)
+        _run_flow(asked, approval_files)
     except KeyboardInterrupt:
         words = _how_it_ended(settings, name)
         typer.echo(f"greenlight: run {name} was interrupted, so there is no verdict. {words}", err=True)
@@ -148,12 +152,14 @@ def _verdict_of(settings: Settings, plan: Plan, asked: dict[str, object]) -> Ver
 
 
 @app.command()
-def retry(run: cli_retry.RunId, from_stage: cli_retry.From = Again.FAILED) -> None:
+def retry(
+    run: cli_retry.RunId, from_stage: cli_retry.From = Again.FAILED, approval_file: cli_retry.ApprovalFiles = None
+) -> None:
     """Go on with a run that failed or was lost: what passed is kept, a live stage is resumed, never traded twice."""
     asked = cli_retry.asked_again(run, from_stage)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _run_flow(asked.request)
+        _run_flow(asked.request, approval_file or [])
     except KeyboardInterrupt:
         words = _how_it_ended(load_settings(os.environ), str(asked.request["run_id"]))
         typer.echo(f"greenlight: the retry of {run} was interrupted, so there is no verdict. {words}", err=True)
@@ -161,14 +167,14 @@ def retry(run: cli_retry.RunId, from_stage: cli_retry.From = Again.FAILED) -> No
     raise typer.Exit(VERDICT_CODES[_show(cli_retry.store_of_last(asked))])
 
 
-def _run_flow(asked: dict[str, object]) -> None:
+def _run_flow(asked: dict[str, object], approval_files: Sequence[Path]) -> None:
     """Run the flow to its verdict; raises what ended it without one."""
     # Prefect logs a traceback for what main() says in one sentence; its server still keeps the log.
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
     # Prefect takes seconds to import: only the command that needs it pays for it.
     rollout = importlib.import_module("flows.rollout")
-    state = rollout.run_from_command_line(**asked)
-    if state.name == HOLD_STATE:
+    state = rollout.run_from_command_line(approval_files, **asked)
+    if state.name in NOT_APPROVED_STATES:
         typer.echo(state.message)
         raise typer.Exit(ExitCode.NO_GO)
     if state.name in NOT_STARTED_STATES:

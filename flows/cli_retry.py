@@ -25,6 +25,15 @@ From = Annotated[
     Again, typer.Option("--from", help="Execute this stage and all later ones again, whatever they showed.")
 ]
 
+ApprovalFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--approval-file",
+        help="File of mode 0600 with one answer as JSON: approver, answer, reason, subject. It counts once and is "
+        "removed; once more for a second person.",
+    ),
+]
+
 
 class Asked(NamedTuple):
     """What the flow is asked, and the run that it is asked of."""

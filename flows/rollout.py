@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, assert_never
 
 from prefect import flow
@@ -16,12 +18,13 @@ from flows.account_slot import AccountBusy, account_slot
 from flows.again import AlreadyDecided, go_on, kept_stages, latest_attempt, require_undecided
 from flows.alert_sinks import alerts_followed
 from flows.answers import answered
+from flows.asked_here import ask_here
 from flows.console import make_console, stage_ended, stage_started
 from flows.finished_run import decide_again_at
 from flows.labels import label
 from flows.late import skipped_if_late
 from flows.requests import Again, RolloutRequest, VenueRequest
-from flows.start_gate import held_back
+from flows.start_gate import held_back, needs_approval
 from tasks.artifact_analysis import artifact_analysis
 from tasks.capability_probe import capability_probe
 from tasks.dry_run_pulse import dry_run_pulse
@@ -85,8 +88,11 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     return state_of(record)
 
 
-def run_from_command_line(**asked: object) -> State[Any]:
-    """Run the flow in this process and return its final state; raises ConfigurationError for a wrong argument."""
+def run_from_command_line(approval_files: Sequence[Path], **asked: object) -> State[Any]:
+    """Run the flow in this process and return its final state; raises ConfigurationError for a wrong argument.
+
+    Where people must approve first, they are asked before the flow starts: by the files, or at the terminal.
+    """
     try:
         request = RolloutRequest.model_validate(asked)
     except ValidationError as e:
@@ -94,6 +100,8 @@ def run_from_command_line(**asked: object) -> State[Any]:
         name = ".".join(str(part) for part in first["loc"])
         raise ConfigurationError(f"--{name.replace('_', '-')} {first.get('input')!r}: {first['msg']}") from e
     check(request)
+    if needs_approval(request):
+        ask_here(*plan_run(**_described(request)), request.requester, approval_files)
     return rollout(request, return_state=True)
 
 

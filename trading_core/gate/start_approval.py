@@ -10,6 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 from pydantic import Field, StringConstraints, ValidationError
 
 from trading_core.canonical import digest_of
+from trading_core.clock import from_iso
 from trading_core.errors import ConfigurationError, IntegrityError
 from trading_core.gate.decide import HOUR_NS
 from trading_core.gate.overlays import Approval, approval_problem
@@ -37,6 +38,7 @@ class StartRequest(PlanModel):
     expires_h: int | Decimal
     below: str  # what the rung below showed, for people
     below_run: str = ""
+    below_ns: int = 0  # when it was decided
     # Where the run waits for an answer: Prefect's flow run, the key of its question, and until when.
     flow_run_id: str = ""
     question: str = ""
@@ -91,6 +93,7 @@ def start_request(context: RunContext, subject: Subject, requester: str, files: 
         gate=f"{context.plan.name}/start", subject_digest=context.subject_digest, evidence_digest=digest_of(seen),
         run_id=context.run_id, requester=requester, needed=max(1, context.plan.approvals.count),
         expires_h=context.plan.approvals.expires_h, below=words, below_run=last[0].run_id if last else "",
+        below_ns=from_iso(last[0].decided_at) if last else 0,
     )
 
 
