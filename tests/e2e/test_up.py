@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
 
+from tests.e2e.approval_rig import answer, asking, form_of, started, subject_in, suspended, waiting_plan
 from tests.e2e.command import left_behind, wait_for
 from tests.e2e.up_rig import Rig, start_up, stop
 
@@ -85,6 +86,25 @@ def test_go_is_a_state_with_tags_pages_and_downstream(rig: Rig) -> None:
     assert found["progress-up-go"]["data"] == 100
     assert "data:image/svg+xml" in found["charts-up-go"]["data"]
     assert rig.waits_for(lambda: len(rig.runs_of("ladder")) > ladders)
+
+
+def test_a_run_waits_for_an_answer_that_counts_and_one_that_nobody_answers_expires(rig: Rig) -> None:
+    plans = waiting_plan(rig.home.root), waiting_plan(rig.home.root, expires_h='"0.001"')
+    run, left = (
+        started(rig, "rollout/phase2", asking(f"up-asked-{n}", plan)) for n, plan in enumerate(plans)
+    )
+    first = suspended(rig, run)
+    said = {"approver": "Ada", "answer": "approve", "reason": "seen", "subject": "00000000"}
+    assert answer(rig, run, **{**said, "reason": ""}) == "REJECT"  # the form itself
+    assert answer(rig, run, **said) == "ACCEPT"
+    form = form_of(rig, run, suspended(rig, run, after=first))
+    assert "The last answer did not count: '00000000' is not the subject" in form
+    assert answer(rig, run, **{**said, "subject": subject_in(form)}) == "ACCEPT"
+    assert rig.ended(run)["state"]["name"] == "NoGo"
+    assert rig.home.stage_status("up-asked-0")["preflight"] == "PASSED"
+    assert rig.waits_for(lambda: rig.flow_run(left)["state"]["name"] == "Expired")
+    assert "nobody approved in time" in rig.flow_run(left)["state"]["message"]
+    assert rig.home.stage_status("up-asked-1") == {}
 
 
 def test_a_critical_alert_that_is_sent_to_prefect_starts_the_emergency_flow(rig: Rig) -> None:
