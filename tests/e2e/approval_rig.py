@@ -79,7 +79,7 @@ def waiting_plan(folder: Path, **approvals: str) -> Path:
         line = f"\n{name} = {value}\n"
         assert line in text
         text = text.replace(line, f"\n{name} = {approvals.get(name, value)}\n")
-    path = folder / f"waiting-{'-'.join(approvals.values()).replace('"', '')}.toml"
+    path = folder / f"waiting-{len(list(folder.glob('waiting-*')))}.toml"
     path.write_text(text, "utf-8")
     return path
 
