@@ -44,7 +44,7 @@ rehearse: $(VENV)/.installed ## rollout in process, on a virtual clock: seconds 
 test: $(VENV)/.installed-dev ## set everything up, then run the tests (PYTEST_ARGS=… for a part of them)
 	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
 
-soak: $(VENV)/.installed-dev ## the long tests: whole days, hundreds of seeds, kills (many minutes)
+soak: $(VENV)/.installed-dev ## the long tests: whole days, a thousand seeds, kills (many minutes)
 	$(BIN)/python -m pytest -m soak --override-ini timeout=3600 $(PYTEST_ARGS)
 
 seed-faults: $(VENV)/.installed-dev ## take away each rule that guards money, one at a time: a test must notice (many minutes)

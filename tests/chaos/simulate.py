@@ -160,17 +160,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     asked = parser.parse_args(arguments)
     seeds = range(asked.first, asked.first + asked.seeds)
+    told = []
     with ProcessPoolExecutor(asked.jobs) as pool:
-        told = list(pool.map(run_seed, seeds, chunksize=max(1, min(10, asked.seeds // asked.jobs or 1))))
-    _say(told)
+        for one in pool.map(run_seed, seeds, chunksize=max(1, min(10, asked.seeds // asked.jobs or 1))):
+            told.append(one)
+            if one.problem:
+                _print(f"seed {one.seed}:\n{one.problem}\n  again: make simulate SEEDS=1 FROM={one.seed}\n")
+    _print(_sum(told))
     return 1 if any(one.problem for one in told) else 0
 
 
-def _say(told: list[Told]) -> None:
+def _sum(told: list[Told]) -> str:
     broken = [one for one in told if one.problem]
-    lines = [
-        f"seed {one.seed}:\n{one.problem}\n  again: make simulate SEEDS=1 FROM={one.seed}\n" for one in broken
-    ]
+    lines = []
     for how, count in Counter(f"{one.family}: {one.how}" for one in told).most_common():
         lines.append(f"{count:6} {how}")
     scripts = [draw(one.seed) for one in told]
@@ -181,7 +183,11 @@ def _say(told: list[Told]) -> None:
     orders, fills = sum(one.orders for one in told), sum(one.fills for one in told)
     lines.append(f"{len(told)} seeds, {orders} orders, {fills} fills, {restarts} kills, {resumed} resumed, "
                  f"{len(broken)} broken")
-    print("\n".join(lines))  # noqa: T201 - a command's answer
+    return "\n".join(lines)
+
+
+def _print(words: str) -> None:
+    print(words, flush=True)  # noqa: T201 - a command's answer
 
 
 if __name__ == "__main__":
