@@ -132,7 +132,7 @@ def _set(engine: Engine, metric: str, value: Decimal) -> None:
         case "margin_utilization":
             desk.margin_utilization = value
         case "margin_call":
-            engine.margin_level = LEVELS[int(value)]
+            desk.margin.level = LEVELS[int(value)]
         case "rate_limit_errors":
             engine.failures["RateLimited"] = int(value)
         case "unexpected_rejections":
