@@ -254,7 +254,8 @@ def stages(run: RunFiles) -> list[StageBox]:
             passed = sum(c.status.value == "PASSED" for c in result.checks)
             is_said = not result.checks or "check" in result.summary
             counts = "" if is_said else f"{passed} of {len(result.checks)} checks passed"
-            duration = span_text(max(0, result.ended_ns - result.started_ns) / NS)
+            took_ns = result.ended_ns - result.started_ns
+            duration = span_text(took_ns / NS) if took_ns > 0 else ""  # analysis and decision take no venue time
             boxes.append(_box(stage, result.status, result.summary, duration, counts))
         elif stage in summaries:
             boxes.append(_box(stage, summaries[stage].status, summaries[stage].summary, "", ""))

@@ -7,6 +7,8 @@ from trading_core.clock import SystemClock
 from trading_core.errors import ConfigurationError, IntegrityError
 from trading_core.gate.outcomes import Verdict
 from trading_core.gate.publish import GateFiles
+from trading_core.gate.start_approval import subject_of
+from trading_core.gate.subject import bot_of
 from trading_core.plan import Level, Stage
 from trading_core.run import RunContext, VenueName
 from trading_core.run_files import RUN
@@ -25,13 +27,13 @@ def finished_run(settings: Settings, run_id: str) -> RunContext:
 def decide_again_at(context: RunContext) -> int:
     """Return the moment at the venue of a decision that is made again: what people filed since then counts.
 
-    Raises ConfigurationError for a live GO, which would begin its validity anew, and for a live run that another
-    attempt of its subject followed: the newest decision is the one that holds.
+    Raises ConfigurationError for a live GO, which would begin its validity anew, and for a live run that another run of
+    its bot on this rung followed, under whichever plan: the newest decision is where the bot stands.
     """
     if context.level is Level.L3:
-        mine = (context.subject_digest, context.level)
+        mine = (bot_of(subject_of(context)), context.plan.name, context.level)
         records = GateFiles(context.event_store_root).decisions.records()
-        last = next((r for r in reversed(records) if (r.subject_digest, r.level) == mine), None)
+        last = next((r for r in reversed(records) if (bot_of(r.subject), r.rung, r.level) == mine), None)
         if last is not None and last.attempt_id != context.order_prefix:
             raise ConfigurationError(f"run {context.run_id} was followed by run {last.run_id}: decide that one again")
         if last is not None and last.verdict is Verdict.GO:

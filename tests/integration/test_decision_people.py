@@ -181,6 +181,25 @@ def test_a_live_go_is_not_decided_again_and_nor_is_a_run_that_another_one_follow
         decide_again_at(context)
 
 
+def test_a_run_that_another_plan_of_the_same_rung_followed_is_not_decided_again(live: Left) -> None:
+    """Another plan is another subject, but the bot stands on the rung by its newest decision."""
+    context, files = live[0], GateFiles(live[0].event_store_root)
+    held = decide(live)
+    other = held.subject.model_copy(update={"plan_digest": "ab" * 32})
+    changes = {"attempt_id": "later", "run_id": "later", "subject": other, "subject_digest": other.digest}
+    files.decisions.append(held.model_copy(update=changes))
+    with pytest.raises(ConfigurationError, match="followed by run later"):
+        decide_again_at(context)
+
+
+def test_a_run_that_another_bot_followed_may_be_decided_again(live: Left) -> None:
+    held = decide(live)
+    other = held.subject.model_copy(update={"git_commit": "ab" * 20})
+    changes = {"attempt_id": "later", "run_id": "later", "subject": other, "subject_digest": other.digest}
+    GateFiles(live[0].event_store_root).decisions.append(held.model_copy(update=changes))
+    assert decide_again_at(live[0]) > end_of(live)
+
+
 def test_an_answer_is_only_taken_with_the_subject_typed(live: Left) -> None:
     held = decide(live)
     with pytest.raises(ConfigurationError, match="type its digest's first 8 letters"):
