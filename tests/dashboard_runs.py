@@ -34,9 +34,9 @@ def stage3_with(*symbols: str) -> Plan:
     return plan.model_copy(update={"products": (*plan.products, *more)})
 
 
-def settings_of(root: Path) -> ControlSettings:
-    """Return a control server of these folders on a free port."""
-    return make_settings(event_store_root=root / "events", artifacts_root=root / "artifacts", port=0)
+def settings_of(root: Path, port: int = 0) -> ControlSettings:
+    """Return a control server of these folders, on a free port if none is given."""
+    return make_settings(event_store_root=root / "events", artifacts_root=root / "artifacts", port=port)
 
 
 def prepared(root: Path, run_id: str, plan: Plan) -> RunContext:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.dashboard_runs import settings_of
 from trading_core.control.app import make_app
@@ -35,9 +35,9 @@ def chromium() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(root: Path) -> Iterator[tuple[str, str]]:
+def served(root: Path, port: int = 0) -> Iterator[tuple[str, str]]:
     """Serve the dashboard of these folders; yields its address and the token."""
-    settings = settings_of(root)
+    settings = settings_of(root, port)
     with ControlThread(make_app(settings, dashboard_routes(settings)), settings) as room:
         yield room.url, read_token(settings.token_path)
 
@@ -51,3 +51,15 @@ def open_dashboard(browser: Browser, url: str, token: str, run: str = "", **opti
     page.locator("#main").wait_for(state="visible")
     page.locator("#title:not(:text-is('Greenlight'))").wait_for()
     return page
+
+
+def press(page: Page, name: str, words: str) -> None:
+    """Press a button and type its words."""
+    page.get_by_role("button", name=name).click()
+    yes = page.get_by_role("button", name="Do it")
+    expect(yes).to_be_disabled()
+    page.locator("#typed").fill(words[:-1])
+    expect(yes).to_be_disabled()
+    page.locator("#typed").fill(words)
+    yes.click()
+    expect(page.locator("#confirm-answer")).to_contain_text("Done", timeout=90_000)

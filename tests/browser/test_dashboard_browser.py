@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.contrast import contrast_ratios
-from tests.browser.rooms import DESKTOP, PHONE, chromium, open_dashboard, served
+from tests.browser.rooms import DESKTOP, PHONE, chromium, open_dashboard, press, served
 from tests.chaos.local_session import at_venue, local_run, short_plan
 from tests.dashboard_runs import EVIL, WatchedRun, stage3_with
 from trading_core.alert_book import AlertBook
@@ -89,6 +89,26 @@ def test_a_server_that_is_gone_does_not_look_live(browser: Browser, tmp_path: Pa
     run.close()
 
 
+def test_a_server_that_was_started_again_asks_for_the_token_and_shows_the_run_on(
+    browser: Browser, tmp_path: Path
+) -> None:
+    run = WatchedRun(tmp_path)
+    run.trade(minutes=2)
+    with served(tmp_path) as (url, token):
+        page = open_dashboard(browser, url, token, viewport=DESKTOP)
+        expect(page.locator("#age")).to_contain_text("s old", timeout=5_000)
+    run.alert("raised_meanwhile", "WARNING", "spread_bps 31 (limit 20)")
+    with served(tmp_path, port=int(url.rpartition(":")[2])) as (again, same_token):
+        assert (again, same_token) == (url, token)
+        page.locator("#sign-in").wait_for(state="visible", timeout=60_000)
+        assert not page.locator("#main").is_visible()
+        page.get_by_label("Token").fill(token)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.locator("#alerts")).to_contain_text("raised_meanwhile", timeout=10_000)
+        page.context.close()
+    run.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_the_page_fits_and_its_text_stands_out(
@@ -133,18 +153,6 @@ def test_without_the_token_the_page_shows_nothing(browser: Browser, watched: tup
 
 
 # ── a real session at the local exchange ────────────────────────────────────────────────────────
-def press(page: Page, name: str, words: str) -> None:
-    """Press a button and type its words."""
-    page.get_by_role("button", name=name).click()
-    yes = page.get_by_role("button", name="Do it")
-    expect(yes).to_be_disabled()
-    page.locator("#typed").fill(words[:-1])
-    expect(yes).to_be_disabled()
-    page.locator("#typed").fill(words)
-    yes.click()
-    expect(page.locator("#confirm-answer")).to_contain_text("Done", timeout=90_000)
-
-
 def test_a_run_is_watched_live_and_stopped_from_the_page(browser: Browser, tmp_path: Path) -> None:
     with local_run(tmp_path, "watched-live", short_plan(window_s=3_000)) as local, served(tmp_path) as (url, token):
         session = local.start()

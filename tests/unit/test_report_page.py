@@ -70,6 +70,14 @@ def test_evidence_names_events_by_number_and_in_words(go_run: Path) -> None:
     assert re.search(r'<td class="num code">\d+</td>', block)
 
 
+def test_a_stage_that_took_no_venue_time_names_no_duration(go_run: Path) -> None:
+    """Analysis is dated by the venue's clock, which does not move meanwhile: 0 ms would be a false figure."""
+    path = go_run / "stages" / "artifact_analysis.json"
+    result = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**result, "ended_ns": result["started_ns"]}), "utf-8")
+    assert "Artifact analysis passed · 0 ms" not in words_of(html_of(go_run))
+
+
 def test_the_kill_switch_drill_shows_its_times(go_run: Path) -> None:
     words = words_of(html_of(go_run))
     assert "Time to reduce only 0.8 s" in words
