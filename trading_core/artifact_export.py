@@ -52,6 +52,7 @@ from trading_core.run import RunContext, VenueName
 
 PRODUCER = "trading_core.artifact_export"
 ABOUT_ORDERS = (ArtifactName.EXECUTION_LOGS, ArtifactName.LATENCY, ArtifactName.REJECTION_BREAKDOWN)
+SILENT = (ev.ClockTicked, ev.FiguresTaken, ev.ArtifactsSaved, ev.FeeTierRead)  # many, and no artifact tells of them
 OVERSIZE_STEP = "oversize_sized_down"
 SOURCES = {
     VenueName.SIMULATED: "local exchange in process, replayed market data",
@@ -113,10 +114,13 @@ class Exporter:
             return
         if isinstance(event, ev.TICKS):
             return
-        start_ns = min(self._window[0] or event.ts_ns, event.ts_ns)
-        self._window = (start_ns, max(self._window[1], event.ts_ns))
+        ts_ns, (start_ns, end_ns) = event.ts_ns, self._window
+        if not start_ns or ts_ns < start_ns or ts_ns > end_ns:
+            self._window = (min(start_ns or ts_ns, ts_ns), max(end_ns, ts_ns))
         self._events += 1
         self._last_seq = seq
+        if isinstance(event, SILENT):
+            return
         match event:
             case ev.SnapshotTaken():
                 self._on_snapshot(seq, event)
@@ -173,7 +177,7 @@ class Exporter:
         sized = self._traces.take_sized()
         for cut in sized:
             self._impact.add(cut)
-        traces = self._traces.settle()
+        traces = self._traces.settle(self._window[1])
         orders, before_seq = self._orders_now(), self._traces.refusable_seq()
         begins_anew, self._begins_anew = self._begins_anew, False
         latencies, refused = orders.settle(

@@ -94,11 +94,12 @@ class TraceBuilder:
         sized = tuple(self._sized_row(seq, event) for seq, event in self._sized)
         return tuple(draft.trace for draft in self._drafts), orphans, sized
 
-    def settle(self) -> list[tuple[Trace, bytes]]:
+    def settle(self, now_ns: int) -> list[tuple[Trace, bytes]]:
         """Hand out the oldest traces that have ended and are not heard of any more, with their rows in JSON.
 
         Should an event name one of them all the same, all come back, and `reopenings` grows.
         """
+        self._now_ns = now_ns
         self._give_fills()
         done = list(takewhile(self._has_settled, self._drafts))
         rows = [(draft.trace, row_json(draft.trace)) for draft in done]

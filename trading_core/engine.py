@@ -77,8 +77,10 @@ class Engine:
     def process(self, event: ev.AnyEvent) -> Decisions:
         """Take one event; return what to store and what to do, in order."""
         desk = self.desk
-        desk.decisions = Decisions()
-        desk.now_ns = max(desk.now_ns, event.ts_ns)
+        if desk.decisions.records or desk.decisions.commands:  # most events decide nothing: then it is still new
+            desk.decisions = Decisions()
+        if event.ts_ns > desk.now_ns:
+            desk.now_ns = event.ts_ns
         if isinstance(event, ev.TICKS):  # nearly all of a run's events
             if isinstance(event, ev.BookChanged):
                 desk.book_changed(event)

@@ -28,11 +28,12 @@ class Watch:
 
     def look(self, now_ns: int, observed: Decimal) -> None:
         """Take one figure."""
-        if self.last_ns is not None:
-            self.longest_gap_ns = max(self.longest_gap_ns, now_ns - self.last_ns)
+        if self.last_ns is not None and now_ns - self.last_ns > self.longest_gap_ns:
+            self.longest_gap_ns = now_ns - self.last_ns
         self.evaluations += 1
         self.last_ns = now_ns
-        self.worst = observed if self.worst is None else max(self.worst, observed)
+        if self.worst is None or observed > self.worst:
+            self.worst = observed
 
     def gap_ns(self, now_ns: int) -> int:
         """Return the longest time between two looks, the one that lasts until now included."""

@@ -28,6 +28,7 @@ from trading_core.orders import Fill
 from trading_core.products import Product, ProductType
 
 PAR_CURRENCIES = frozenset({"USD", "USDC"})
+CASH = tuple(f"cash:{currency}" for currency in sorted(PAR_CURRENCIES))
 # A part of a cost is a division: it is cut to this grid, so that all sums stay exact in 28 digits.
 COST_INCREMENT = Decimal("1E-12")
 OPENING = "opening"
@@ -234,7 +235,7 @@ class Ledger:
 
     def cash(self) -> Notional:
         """Return all money, at par."""
-        return sum((self._balance(f"cash:{currency}") for currency in sorted(PAR_CURRENCIES)), ZERO)
+        return sum((self._balance(account) for account in CASH), ZERO)
 
     def equity(self) -> Notional:
         """Return what the account is worth at the marks: money, holdings, and open gains of futures."""

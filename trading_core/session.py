@@ -26,6 +26,8 @@ TICK_NS = NS  # timers of the engine have a resolution of one second of venue ti
 BOOKS_WITHIN_S = 30  # real seconds × speed in which every book must have arrived
 WIND_DOWN_WITHIN_S = 120  # venue seconds for the engine to end flat before the emergency ladder takes over
 
+DURABLE = (ev.OrderSubmitted, ev.GuardrailTripped)  # a tuple: a union would be built at each call
+
 
 class EventLog(Protocol):
     """Where a session keeps its events and artifacts; see trading_core.run_log."""
@@ -235,7 +237,7 @@ class Session:
 
     def _store(self, record: ev.AnyEvent) -> None:
         # An order's intent is on disk before the order leaves, and a latch before anybody relies on it.
-        is_durable = isinstance(record, ev.OrderSubmitted | ev.GuardrailTripped)
+        is_durable = isinstance(record, DURABLE)
         self._tenure.note(self._log.append(record, kind="record", durable=is_durable), record)
 
     def _execute(self, command: Command) -> None:

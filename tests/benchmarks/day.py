@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import linear_regression
 from typing import NamedTuple, ParamSpec, TypeVar
 
 from rich.console import Console
@@ -136,6 +137,11 @@ def run_day(root: Path, window_s: int | None = None) -> Day:
     )
 
 
+def growth_mib_h(mib: list[float]) -> float:
+    """Return the slope of the line through the readings of full hours, the warm-up before the first left out."""
+    return linear_regression(range(len(mib) - 1), mib[1:]).slope
+
+
 def main() -> None:
     """Run the day and print what it took."""
     bare_s = bare().processor_s
@@ -153,6 +159,7 @@ def main() -> None:
     table.add_row("all of it, real seconds", f"{day.real_s:.1f}")
     table.add_row(f"peak memory, MiB (needed: {NEEDED_MIB})", f"{peak_mib:.0f}")
     table.add_row("memory by hour, MiB", " ".join(f"{mib:.0f}" for mib in day.mib))
+    table.add_row("  growth after the first hour, MiB an hour", f"{growth_mib_h(day.mib):.2f}")
     table.add_row("events, ticks", f"{day.events:,}, {day.ticks:,}")
     table.add_row("digest", day.digest[:16])
     Console().print(table)

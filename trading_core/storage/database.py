@@ -48,6 +48,12 @@ class Database:
         with self._alone(), storage_errors(self.location), self.engine.begin() as connection:
             yield connection
 
+    @contextmanager
+    def committing(self) -> Iterator[Connection]:
+        """Give a connection to a server that commits each statement by itself."""
+        with storage_errors(self.location), self.engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
     def close(self) -> None:
         """Close the connections. May be called twice."""
         # Closing the last writer checkpoints SQLite's write-ahead log: that, too, is done by one at a time.

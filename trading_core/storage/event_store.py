@@ -20,7 +20,8 @@ from trading_core.clock import NS, SystemClock
 from trading_core.errors import ConfigurationError, InvariantBroken, StorageError
 from trading_core.events import Event, Tick, encode
 from trading_core.storage.chain import Head, first_head, next_hash
-from trading_core.storage.database import BUSY_TIMEOUT_S, Database, insert_rows, open_writer
+from trading_core.storage.database import BUSY_TIMEOUT_S, COPY_ROWS_MIN, Database, insert_rows, open_writer
+from trading_core.storage.one_trip import commit_at_once
 from trading_core.storage.tables import blocks, events, heads
 from trading_core.storage.tail import whole_head
 from trading_core.storage.tick_block import CODEC, OpenBlock
@@ -214,6 +215,8 @@ class EventStore:
 
     def _write(self, was_in_doubt: bool) -> int:
         """Write what is ready in one transaction; return how many events that was."""
+        if self._database.location.is_server and not was_in_doubt and self._ready() < COPY_ROWS_MIN:
+            return self._write_at_once(self._ready())
         with self._database.writing() as connection:
             if was_in_doubt:
                 self._settle(connection)
@@ -223,6 +226,15 @@ class EventStore:
                 self._advance(connection, head, is_sealed=False)
                 insert_rows(connection, events, self._events[:ready])
                 insert_rows(connection, blocks, self._blocks)
+        return ready
+
+    def _write_at_once(self, ready: int) -> int:
+        last, tail_seq = self._events[ready - 1], self._committed.seq
+        with self._database.committing() as connection:
+            self._require_ours(commit_at_once(
+                connection, self.run_id, self._epoch, tail_seq, Head(last["seq"], last["hash"]), self._events[:ready],
+                self._blocks,
+            ))
         return ready
 
     def _ready(self) -> int:
@@ -255,7 +267,10 @@ class EventStore:
                 seq=head.seq, hash=head.hash, is_sealed=is_sealed, tail_seq=self._committed.seq
             )
         )
-        if moved.rowcount != 1:
+        self._require_ours(moved.rowcount == 1)
+
+    def _require_ours(self, has_moved: bool) -> None:
+        if not has_moved:
             self._closed_because = f"another writer took over run {self.run_id}"
             raise StorageError(f"{self._closed_because}: this one is fenced off, stop it")
 
