@@ -1,4 +1,4 @@
-"""A work pool whose worker died: its runs are said to have crashed, and its rehearsals are run again, anew.
+"""A work pool whose worker died: what still trades here is taken up; else rehearsals are run again, anew.
 
 A run that traded real money is never started again from here: a person looks at the venue first (docs/adr/0042).
 """
@@ -6,6 +6,7 @@ A run that traded real money is never started again from here: a person looks at
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from prefect.client.orchestration import SyncPrefectClient
@@ -19,6 +20,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType, Worker
 from prefect.states import Crashed
 
+from flows.left_runs import Left, take_up
 from trading_core.clock import NS
 from trading_core.plan import Level
 from trading_core.run import LEVELS
@@ -39,6 +41,7 @@ class Takeover(NamedTuple):
 
     crashed: tuple[str, ...]
     again: tuple[str, ...]
+    taken_up: tuple[str, ...] = ()  # alone on this machine: started again, to supervise the session that trades
 
 
 def living_worker(client: SyncPrefectClient, pool: str, now_ns: int, *, except_of: str) -> str:
@@ -53,9 +56,19 @@ def last_beat_ns(client: SyncPrefectClient, pool: str) -> int:
     return max((int(beat.timestamp() * NS) for beat in beats if beat is not None), default=0)
 
 
-def take_over(client: SyncPrefectClient, pool: str, died_ns: int) -> Takeover:
-    """Settle the runs of a pool that nobody serves. Doing it again changes nothing: a run is run again once."""
+def take_over(client: SyncPrefectClient, pool: str, died_ns: int, event_store_root: Path) -> Takeover:
+    """Settle the runs of a pool that nobody serves. Doing it again changes nothing: a run is run again once.
+
+    A run whose flow lives on this machine needs no worker, and one whose session does is taken up by the same run.
+    """
+    taken_up = []
     for run in _runs(client, pool, *GOING_ON):
+        left = take_up(client, event_store_root, run)
+        if left is Left.GOING_ON:
+            continue
+        if left is Left.ALONE:
+            taken_up.append(run.name)
+            continue
         client.set_flow_run_state(run.id, Crashed(message=LEFT), force=True)
     # Also those that said so themselves, on their way down with the worker.
     since_s = died_ns / NS - BEFORE_LAST_BEAT_S
@@ -64,7 +77,7 @@ def take_over(client: SyncPrefectClient, pool: str, died_ns: int) -> Takeover:
         if run.end_time is not None and run.end_time.timestamp() >= since_s
     ]
     again = [name for run in crashed if (name := _run_again(client, run))]
-    return Takeover(tuple(run.name for run in crashed), tuple(again))
+    return Takeover(tuple(run.name for run in crashed), tuple(again), tuple(taken_up))
 
 
 def _run_again(client: SyncPrefectClient, run: FlowRun) -> str:

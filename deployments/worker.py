@@ -57,7 +57,10 @@ def _other(pool: str, name: str) -> str:
 
 def _settle(pool: str) -> None:
     with get_client(sync_client=True) as client:
-        taken = take_over(client, pool, last_beat_ns(client, pool))
+        root = load_settings(os.environ).event_store_root
+        taken = take_over(client, pool, last_beat_ns(client, pool), root)
+    if taken.taken_up:
+        _say(f"{pool}: still trade on this machine, and are taken up: {', '.join(taken.taken_up)}")
     if taken.crashed:
         _say(f"{pool}: crashed with their worker: {', '.join(taken.crashed)}; run again: {', '.join(taken.again)}")
 

@@ -32,6 +32,10 @@ class AlreadyDecided(GreenlightError):
     """The run has a verdict that stands: it is not begun again, nor retried if it is GO."""
 
 
+class NotTakenUp(GreenlightError):
+    """The session that was to be taken up has ended: whether there is a further attempt is for people to say."""
+
+
 class Again(NamedTuple):
     """Under which run id to go on; `words` say why it is another one, empty if it is the same."""
 
@@ -85,6 +89,17 @@ def go_on(context: RunContext, forced: Stage | None) -> Again:
     if stage_result(traded) in store.manifest().artifacts:
         return _further(context, "its live micro test has ended, or code, plan or artifacts have changed since")
     return Again(context.run_id)
+
+
+def require_to_take_up(context: RunContext) -> None:
+    """Raise NotTakenUp unless the run's session lives, or came to a result that nobody has judged."""
+    if not is_alive(context):
+        await_session(context)
+        if ended_alone(context) is None:
+            raise NotTakenUp(
+                f"the session of run {context.run_id} ended before its run came back: look at what it left, then "
+                f"greenlight retry {context.run_id}"
+            )
 
 
 def kept_stages(context: RunContext, forced: Stage | None) -> dict[Stage, StageResult]:

@@ -15,7 +15,15 @@ from prefect.states import Cancelled, Completed, Failed
 from pydantic import ValidationError
 
 from flows.account_slot import AccountBusy, account_slot
-from flows.again import AlreadyDecided, go_on, kept_stages, latest_attempt, require_undecided
+from flows.again import (
+    AlreadyDecided,
+    NotTakenUp,
+    go_on,
+    kept_stages,
+    latest_attempt,
+    require_to_take_up,
+    require_undecided,
+)
 from flows.alert_sinks import alerts_followed
 from flows.answers import answered
 from flows.asked_here import ask_here
@@ -23,6 +31,7 @@ from flows.console import make_console, stage_ended, stage_started
 from flows.finished_run import decide_again_at
 from flows.labels import label
 from flows.late import skipped_if_late
+from flows.left_runs import after_crash, is_only_to_take_up
 from flows.requests import Again, RolloutRequest, VenueRequest
 from flows.start_gate import held_back, needs_approval
 from tasks.artifact_analysis import artifact_analysis
@@ -61,7 +70,10 @@ AT_THE_VENUE = {
 }
 
 
-@flow(name="rollout", flow_run_name="{request.plan} on {request.venue}", persist_result=True, retries=0)
+@flow(
+    name="rollout", flow_run_name="{request.plan} on {request.venue}", persist_result=True, retries=0,
+    on_crashed=[after_crash],
+)
 def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     """Promote a bot by one rung: six stages in order, each a gate for the next, and a verdict as the run's state.
 
@@ -78,7 +90,7 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
             return held_state
         with account_slot(context, request.account_wait_s):
             stages = trade(context, held)
-    except (AccountBusy, AlreadyDecided) as e:
+    except (AccountBusy, AlreadyDecided, NotTakenUp) as e:
         return answered(Cancelled(name=REFUSED, message=str(e)))
     if all(stage.status is StageStatus.PASSED for stage in stages):
         stages.append(analysed(context, stages[-1].ended_ns, held))
@@ -116,6 +128,8 @@ def begin(request: RolloutRequest) -> tuple[RunContext, dict[Stage, StageResult]
     else:
         forced = None if request.again in (Again.NO, Again.FAILED) else Stage(request.again)
         planned, _ = plan_run(**{**described, "run_id": latest_attempt(named)})
+        if is_only_to_take_up(planned) and request.again is Again.NO:  # the command line asks by name
+            require_to_take_up(planned)
         again = go_on(planned, forced)
         if again.words:
             make_console().print(again.words, markup=False, soft_wrap=True)

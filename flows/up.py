@@ -19,6 +19,7 @@ from flows.up_files import Started, Up, auth_string, forget_up, running_up, star
 from flows.up_runs import settle_runs
 from trading_core.clock import NS, SystemClock, pause
 from trading_core.errors import ConfigurationError, GreenlightError
+from trading_core.session_supervisor import stop_alone
 from trading_core.settings import Settings
 
 HOST = "127.0.0.1"
@@ -87,7 +88,7 @@ class Supervisor:
         self._wait_for("server", lambda: answers(f"{api_url}/health", environ))
         self._server = api_url, environ["PREFECT_API_AUTH_STRING"]
         # What a killed `up` left: no worker of this machine runs it any more.
-        settle_runs(*self._server, POOL, LEFT)
+        settle_runs(*self._server, POOL, LEFT, options.settings.event_store_root)
         self._once("deployments", (*PYTHON, "deployments.deploy"), environ)
         worker = (*PYTHON, "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", _worker_name())
         self._start("worker", worker, environ)
@@ -208,8 +209,16 @@ class Supervisor:
         for one in left:
             self.say(f"{one.name} (process {one.pid}) still runs after {within_s:g} s: look at the venue")
         if name == "worker" and not left and self._server is not None:
-            settle_runs(*self._server, POOL, STOPPED)
+            settle_runs(*self._server, POOL, STOPPED, None)
         end_group(process)
+        if name == "worker":
+            self._stop_alone()
+
+    def _stop_alone(self) -> None:
+        """Stop sessions that lost their flow: nobody would take them up, and soon no watchdog looks at them."""
+        pids = stop_alone(self.options.settings.event_store_root)
+        for one in wait_for_end([started(command_of(pid), pid) for pid in pids], WORKER_WITHIN_S):
+            self.say(f"{one.name} (process {one.pid}) still runs after {WORKER_WITHIN_S:g} s: look at the venue")
 
 
 def free_port() -> int:

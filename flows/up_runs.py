@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import requests
 
+from flows.left_runs import TAKEN_UP, Left, left_of, only_take_up, run_id_of
 from trading_core.clock import pause
 
 WITHIN_S = 5.0
 BUSY = 503  # HTTP: the server's database is busy right now
 TRIES_MAX, BETWEEN_TRIES_S = 5, 1.0
 RUNS_MAX = 200  # a page of Prefect's API
+AWAITED = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": TAKEN_UP}
 GOING_ON = ("PENDING", "RUNNING", "CANCELLING")
 
 
-def settle_runs(api_url: str, auth: str, pool: str, state: dict[str, str]) -> int:
-    """Set the pool's runs that are said to go on to a final state and return how many; 0 if the server is away."""
+def settle_runs(api_url: str, auth: str, pool: str, state: dict[str, str], event_store_root: Path | None) -> int:
+    """Set the pool's runs that are said to go on to a final state and return how many; 0 if the server is away.
+
+    With a folder, one whose flow still lives on this machine goes on, and one whose session does is started again.
+    """
     user, _, password = auth.partition(":")
     wanted: dict[str, Any] = {
         "flow_runs": {"state": {"type": {"any_": list(GOING_ON)}}}, "work_pools": {"name": {"any_": [pool]}},
@@ -27,13 +33,20 @@ def settle_runs(api_url: str, auth: str, pool: str, state: dict[str, str]) -> in
         found.raise_for_status()
         runs = found.json()
         for run in runs:
-            path = f"{api_url}/flow_runs/{run['id']}/set_state"
-            for _ in range(TRIES_MAX):
-                asked = {"state": state, "force": True}
-                answer = requests.post(path, json=asked, auth=(user, password), timeout=WITHIN_S)
-                if answer.status_code != BUSY:
-                    break
-                pause(BETWEEN_TRIES_S)
+            run_id = run_id_of(run["tags"])
+            left = Left.GONE if event_store_root is None else left_of(event_store_root, run_id)
+            if event_store_root is not None and left is Left.ALONE:
+                only_take_up(event_store_root, run_id)
+            for wanted_state in {Left.GOING_ON: [], Left.ALONE: [state, AWAITED], Left.GONE: [state]}[left]:
+                _set(f"{api_url}/flow_runs/{run['id']}/set_state", (user, password), wanted_state)
     except (requests.RequestException, ValueError):
         return 0
     return len(runs)
+
+
+def _set(path: str, auth: tuple[str, str], state: dict[str, str]) -> None:
+    for _ in range(TRIES_MAX):
+        answer = requests.post(path, json={"state": state, "force": True}, auth=auth, timeout=WITHIN_S)
+        if answer.status_code != BUSY:
+            return
+        pause(BETWEEN_TRIES_S)

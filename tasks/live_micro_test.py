@@ -5,9 +5,9 @@ from __future__ import annotations
 from prefect import task
 
 from tasks.options import ACTS
+from trading_core.bootstrap import for_session
 from trading_core.plan import Stage
-from trading_core.run import Endpoint, RunContext, VenueName
-from trading_core.session_process import run_session
+from trading_core.run import Endpoint, RunContext
 from trading_core.session_supervisor import supervise
 from trading_core.stages.files import attempt
 from trading_core.stages.result import StageResult
@@ -15,9 +15,5 @@ from trading_core.stages.result import StageResult
 
 @task(name="live micro test", **ACTS)
 def live_micro_test(context: RunContext, endpoint: Endpoint) -> StageResult:
-    """Trade the plan's protocol with real orders at the run's venue, and end flat.
-
-    The session has a process of its own. At `simulated` it has none: its exchange lives here, and no time passes.
-    """
-    trade = run_session if context.venue is VenueName.SIMULATED else supervise
-    return attempt(context, Stage.LIVE_MICRO_TEST, lambda: trade(context, endpoint))
+    """Trade the plan's protocol with real orders at the run's venue, and end flat. The session has its own process."""
+    return attempt(context, Stage.LIVE_MICRO_TEST, lambda: supervise(context, for_session(context, endpoint)))

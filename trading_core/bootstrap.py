@@ -78,7 +78,8 @@ class SimulatedVenue:
     clock: VirtualClock
 
 
-# A simulated venue lives as long as its run and is known by the run's id: stages receive only data.
+# A simulated venue lives as long as its run, or its session, in a process of it, and is known by the run's id: stages
+# receive only data.
 _simulated: dict[str, SimulatedVenue] = {}
 
 
@@ -103,6 +104,31 @@ def open_venue(context: RunContext) -> Iterator[Endpoint]:
             yield PRODUCTION.model_copy(update={"key_file": load_settings(os.environ).key_file})
         case _:
             assert_never(context.venue)
+
+
+def for_session(context: RunContext, endpoint: Endpoint) -> Endpoint:
+    """Return what the session's process is given: a simulated exchange goes on there from the venue time of ours.
+
+    The stages before place no order, so it is the same exchange: account and market follow from seed and time.
+    """
+    if context.venue is not VenueName.SIMULATED:
+        return endpoint
+    return endpoint.model_copy(update={"simulated_ns": _simulated[context.run_id].clock.now_ns()})
+
+
+@contextmanager
+def venue_of_session(context: RunContext, endpoint: Endpoint) -> Iterator[None]:
+    """Have the venue of a session that lives in its process; any other is elsewhere."""
+    if context.venue is not VenueName.SIMULATED:
+        yield
+        return
+    _simulated[context.run_id] = simulated = _simulate(context)
+    simulated.clock.wait_until(endpoint.simulated_ns)
+    simulated.exchange.advance(simulated.clock.now_ns(), ())
+    try:
+        yield
+    finally:
+        del _simulated[context.run_id]
 
 
 def _left_behind(context: RunContext) -> Endpoint | None:

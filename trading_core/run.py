@@ -34,7 +34,7 @@ LEVELS = {
 
 
 class Endpoint(PlanModel):
-    """How to reach the venue of a run. For `simulated` the addresses are empty: it lives in this process."""
+    """How to reach the venue of a run. For `simulated` the addresses are empty: it lives in the process that asks."""
 
     rest_host: str = ""  # host:port, no scheme
     ws_url: str = ""
@@ -44,6 +44,7 @@ class Endpoint(PlanModel):
     speed: float = 1.0
     clock_anchor_ns: int = 0
     pid: int | None = None  # the local exchange that this run started
+    simulated_ns: int = 0  # venue time at which a simulated session begins in its own process
 
 
 class RunContext(PlanModel):

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from trading_core.bootstrap import Connection, account_name, connect, make_guard
+from trading_core.bootstrap import Connection, account_name, connect, make_guard, venue_of_session
 from trading_core.clock import NS, Clock, SystemClock, iso, pause
 from trading_core.errors import ConfigurationError, StorageError
 from trading_core.gate.signing import signing_key
@@ -223,7 +223,7 @@ def _traded(
     def trade() -> StageResult:
         return _with_losses(run_session(context, endpoint, lifeline), tie)
 
-    with Pulse(heartbeat, lifeline, tie).beating(), followed(context):
+    with Pulse(heartbeat, lifeline, tie).beating(), followed(context), venue_of_session(context, endpoint):
         result = attempt(context, Stage.LIVE_MICRO_TEST, trade)
     flat = next((check for check in result.checks if check.name == "flat_at_end"), None)
     heartbeat.end(None if flat is None else flat.status is CheckStatus.PASSED)

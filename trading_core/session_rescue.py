@@ -13,8 +13,9 @@ from trading_core.events import SessionStarted
 from trading_core.executor import InlineExecutor
 from trading_core.heartbeat import end_for_dead
 from trading_core.plan import Stage
+from trading_core.prepare import now_at
 from trading_core.resume import replay
-from trading_core.run import Endpoint, RunContext
+from trading_core.run import Endpoint, RunContext, VenueName
 from trading_core.run_log import RunLog
 from trading_core.session import flat_at_end
 from trading_core.stages import live_micro_test as stage
@@ -46,6 +47,8 @@ def _rescued(context: RunContext, endpoint: Endpoint, cause: str) -> StageResult
     guard = make_guard(context, SystemClock(endpoint.speed, endpoint.clock_anchor_ns or None))
     guard.tighten(TradingState.REDUCE_ONLY, reason=cause, actor="supervisor")
     began, engine = rebuild(context)
+    if context.venue is VenueName.SIMULATED:
+        return _venue_ended(context, engine, began, cause)
     with connect(context, endpoint) as connection:
         if engine is None:
             desk_products, opening = {}, {}
@@ -67,6 +70,20 @@ def _rescued(context: RunContext, endpoint: Endpoint, cause: str) -> StageResult
         except StorageError as e:
             result = stage.not_stored(result, e)
         return result
+
+
+def _venue_ended(
+    context: RunContext, engine: Engine | None, began: SessionStarted | None, cause: str
+) -> StageResult:
+    """Return the result of a session whose exchange lived in its process: nothing can be open at it."""
+    ended = stage.made_check("session", False, cause, "the session runs to its end", "start a new run")
+    report = FlatReport(
+        is_flat=True, open_orders=0, left={}, rounds=0, failures=("the simulated exchange ended with its session",)
+    )
+    now_ns = now_at(context)
+    if engine is None or began is None:
+        return _unknown(ended, report, now_ns)
+    return stage.result_of(engine, (ended,), report, began.ts_ns, now_ns)
 
 
 def rebuild(context: RunContext) -> tuple[SessionStarted | None, Engine | None]:

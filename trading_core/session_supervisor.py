@@ -19,12 +19,14 @@ from typing import Protocol
 
 from trading_core.bootstrap import account_name
 from trading_core.exchange_process import ENDPOINT_FILE
-from trading_core.heartbeat import read_beat
+from trading_core.heartbeat import read_beat, read_beats
 from trading_core.plan import Stage
 from trading_core.run import Endpoint, RunContext
 from trading_core.session_rescue import rescue
 from trading_core.stages.files import read_stage
 from trading_core.stages.result import StageResult
+from trading_core.storage.lock import is_held
+from trading_core.tie import LOCK_FILE as SUPERVISOR_LOCK
 from trading_core.tie import supervising
 
 # Real seconds for a stopped session to end: two minutes of winding down, ten rounds of the ladder, the last artifacts.
@@ -209,6 +211,18 @@ def trading_run(event_store_root: Path, account: str) -> str:
     if beat is None or beat.has_ended or not _is_session(beat.pid, event_store_root / "accounts" / account):
         return ""
     return beat.run_id
+
+
+def stop_alone(event_store_root: Path) -> list[int]:
+    """Ask every session of this machine that nobody supervises to end flat; return their processes, do not wait."""
+    asked = []
+    for beat in read_beats(event_store_root):
+        folder = event_store_root / "accounts" / beat.account
+        if trading_run(event_store_root, beat.account) and not is_held(folder / SUPERVISOR_LOCK):
+            with suppress(ProcessLookupError):
+                os.kill(beat.pid, signal.SIGTERM)
+                asked.append(beat.pid)
+    return asked
 
 
 def end_session(session: Supervised) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -14,7 +15,9 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Crashed, Running
 
 from deployments.takeover import last_beat_ns, living_worker, take_over
+from flows.account_slot import LOCK_FILE
 from trading_core.clock import NS, SystemClock
+from trading_core.storage.lock import exclusive
 
 
 @pytest.fixture
@@ -47,6 +50,7 @@ def start(client: SyncPrefectClient, pool: str, venue: str, run_id: str) -> Flow
         deployment_id, parameters={"request": {"venue": venue, "run_id": run_id}}
     )
     client.set_flow_run_state(made.id, Running(), force=True)
+    client.update_flow_run(made.id, tags=[f"run:{run_id}"])
     return made
 
 
@@ -66,34 +70,50 @@ def test_a_worker_is_there_until_it_misses_three_beats(client: SyncPrefectClient
     assert living_worker(client, pool, beat_ns, except_of="first") == ""
 
 
-def test_each_rehearsal_of_a_dead_worker_is_run_again_once(client: SyncPrefectClient, pool: str) -> None:
+def test_each_rehearsal_of_a_dead_worker_is_run_again_once(
+    client: SyncPrefectClient, pool: str, tmp_path: Path
+) -> None:
     run = start(client, pool, "local", "alpha")
     died_ns = last_beat_ns(client, pool)
-    taken = take_over(client, pool, died_ns)
+    taken = take_over(client, pool, died_ns, tmp_path)
     assert taken.crashed == (run.name,)
     assert len(taken.again) == 1
     state = client.read_flow_run(run.id).state
     assert state is not None
     assert state.is_crashed()
     assert again_of(client, run.deployment_id) == [{"venue": "local", "run_id": "alpha-again2"}]
-    take_over(client, pool, died_ns)
+    take_over(client, pool, died_ns, tmp_path)
     assert len(again_of(client, run.deployment_id)) == 1
+
+
+def test_a_run_whose_flow_lives_here_is_let_alone(client: SyncPrefectClient, pool: str, tmp_path: Path) -> None:
+    run = start(client, pool, "local", "alpha")
+    folder = tmp_path / "accounts" / "rehearsal-alpha"
+    folder.mkdir(parents=True)
+    with exclusive(folder / LOCK_FILE, 0):
+        assert take_over(client, pool, last_beat_ns(client, pool), tmp_path) == ((), (), ())
+    state = client.read_flow_run(run.id).state
+    assert state is not None
+    assert state.is_running()
+    assert again_of(client, run.deployment_id) == []
 
 
 @pytest.mark.parametrize("venue", ["live", "sandbox", "paper", ""])
 def test_a_run_that_is_no_rehearsal_is_settled_and_left_to_people(
-    client: SyncPrefectClient, pool: str, venue: str
+    client: SyncPrefectClient, pool: str, venue: str, tmp_path: Path
 ) -> None:
     run = start(client, pool, venue, "beta")
-    taken = take_over(client, pool, last_beat_ns(client, pool))
+    taken = take_over(client, pool, last_beat_ns(client, pool), tmp_path)
     assert (taken.crashed, taken.again) == ((run.name,), ())
     assert again_of(client, run.deployment_id) == []
 
 
-def test_a_run_that_ended_or_crashed_long_before_is_let_alone(client: SyncPrefectClient, pool: str) -> None:
+def test_a_run_that_ended_or_crashed_long_before_is_let_alone(
+    client: SyncPrefectClient, pool: str, tmp_path: Path
+) -> None:
     ended, crashed = start(client, pool, "local", "gamma"), start(client, pool, "local", "delta")
     client.set_flow_run_state(ended.id, Completed(name="GO"), force=True)
     client.set_flow_run_state(crashed.id, Crashed(), force=True)
-    taken = take_over(client, pool, last_beat_ns(client, pool) + 3600 * NS)
-    assert taken == ((), ())
+    taken = take_over(client, pool, last_beat_ns(client, pool) + 3600 * NS, tmp_path)
+    assert taken == ((), (), ())
     assert again_of(client, crashed.deployment_id) == []
