@@ -56,6 +56,7 @@ def held_back(context: RunContext, request: RolloutRequest) -> State[Any] | None
         asked = _put(asked, before, now_ns)
     write_atomically(context.run_dir / START_REQUEST, canonical_json(asked))
     if asked.question:
+        said = " ".join(filter(None, (said, _moved_on(before, asked))))
         suspend(asked, question_in_words(context, subject, asked, standing, said), now_ns)
     if standing.rejection:
         return answered(Failed(name=REJECTED, message=f"NO-GO (REJECTED) before trading: {standing.rejection}"))
@@ -71,6 +72,13 @@ def _filed(before: StartRequest | None, files: GateFiles) -> str:
     except ConfigurationError as e:
         return f"The last answer did not count: {e}"
     return ""
+
+
+def _moved_on(before: StartRequest | None, asked: StartRequest) -> str:
+    """Return that the question is another one than the one that was answered here; empty if it is not."""
+    if before is None or not before.is_waiting_in(_own_id()) or before.is_bound_as(asked):
+        return ""
+    return "Code, plan or the rung below has changed since the last question: no answer to that counts here."
 
 
 def _put(asked: StartRequest, before: StartRequest | None, now_ns: int) -> StartRequest:
