@@ -83,7 +83,7 @@ class Supervisor:
         control_port, exchange_port = options.control_port or free_port(), options.exchange_port or free_port()
         api_url, dashboard_url = f"http://{HOST}:{port}/api", f"http://{HOST}:{control_port}"
         environ = self._environ(port, api_url, dashboard_url)
-        self._start("server", (*PYTHON, "prefect", "server", "start", "--host", HOST, "--port", str(port)), environ)
+        self._start("server", (*PYTHON, "deployments.prefect_server"), environ)
         self._write(api_url, dashboard_url)
         self._wait_for("server", lambda: answers(f"{api_url}/health", environ))
         self._server = api_url, environ["PREFECT_API_AUTH_STRING"]
