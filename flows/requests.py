@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from trading_core.local_exchange.faults import PRESETS
 from trading_core.plan import Level, Rung
 from trading_core.run import VenueName
 
@@ -37,8 +38,9 @@ class VenueRequest(Request):
     )
     venue: VenueName = Field(
         default=VenueName.LOCAL, title="Venue",
-        description="Where to trade. simulated and local rehearse on recorded days; live trades real money and is "
-        "refused unless the worker's environment arms it.",
+        description="simulated: in process, a day in seconds. local: a rehearsal over real sockets. sandbox: "
+        "Coinbase's static sandbox. paper: live data, no orders. live: real money, and refused unless the worker's "
+        "environment arms it.",
     )
     day: Literal["calm", "typical", "volatile"] = Field(
         default="typical", description="The recorded day that a rehearsal replays."
@@ -48,7 +50,8 @@ class VenueRequest(Request):
         default=1.0, description="How many times faster than the clock the venue local runs, up to 1440."
     )
     faults: str = Field(
-        default="", pattern=NAME, description="Fault plan of the local exchange, such as reject_all; empty: healthy."
+        default="", json_schema_extra={"enum": ["", *sorted(PRESETS)]},
+        description="What goes wrong on purpose at simulated and local; empty: what the plan says, else nothing.",
     )
     impact_bps_max: str = Field(
         default="", pattern=DECIMAL, title="Tighter impact limit (bps)",

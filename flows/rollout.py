@@ -32,6 +32,7 @@ from flows.finished_run import decide_again_at
 from flows.labels import label
 from flows.late import skipped_if_late
 from flows.left_runs import after_crash, is_only_to_take_up
+from flows.lost_tasks import settle_lost_tasks
 from flows.requests import Again, RolloutRequest, VenueRequest
 from flows.start_gate import held_back, needs_approval
 from tasks.artifact_analysis import artifact_analysis
@@ -41,6 +42,7 @@ from tasks.go_no_go import go_no_go
 from tasks.kept import kept
 from tasks.live_micro_test import live_micro_test
 from tasks.preflight import preflight
+from tasks.told import tell, tell_stage, tell_verdict
 from tasks.window import watched
 from trading_core.bootstrap import account_fingerprint, open_venue
 from trading_core.clock import SystemClock
@@ -86,6 +88,7 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     try:
         context, held = begin(request)
         label(context)
+        settle_lost_tasks()
         if (held_state := held_back(context, request)) is not None:
             return held_state
         with account_slot(context, request.account_wait_s):
@@ -97,6 +100,7 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     stage_started(Stage.GO_NO_GO)
     # What people filed since the stages passed counts, too.
     record = go_no_go(context, stages, decide_again_at(context) if len(held) == len(JUDGED) else 0)
+    tell_verdict(record)
     return state_of(record)
 
 
@@ -133,6 +137,7 @@ def begin(request: RolloutRequest) -> tuple[RunContext, dict[Stage, StageResult]
         again = go_on(planned, forced)
         if again.words:
             make_console().print(again.words, markup=False, soft_wrap=True)
+            tell(again.words)
         context = prepare_run(**{**described, "run_id": again.run_id})
         held = kept_stages(context, forced)
     # Beside the evidence and no part of it: how `greenlight retry` asks for the same again.
@@ -212,6 +217,7 @@ def trade(context: RunContext, held: dict[Stage, StageResult]) -> list[StageResu
     except VenueError as e:
         stages.append(not_reached(context, Stage.PREFLIGHT if not stages else stages[-1].stage, e))
         stage_ended(stages[-1])
+        tell_stage(stages[-1])
     return stages
 
 
@@ -228,12 +234,14 @@ def analysed(context: RunContext, now_ns: int, held: dict[Stage, StageResult]) -
 def _kept(context: RunContext, result: StageResult) -> StageResult:
     stage_started(result.stage)
     stage_ended(result)
+    tell_stage(result, is_kept=True)
     return kept(context, result)
 
 
 def _ended(context: RunContext, result: StageResult) -> None:
     record_passed(context, result, SystemClock().now_ns())
     stage_ended(result)
+    tell_stage(result)
 
 
 def state_of(record: DecisionRecord) -> State[DecisionRecord]:

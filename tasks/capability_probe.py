@@ -13,7 +13,7 @@ from trading_core.stages.files import attempt
 from trading_core.stages.result import StageResult
 
 
-@task(name="capability probe", **READS)
+@task(name="capability probe", task_run_name="capability probe", **READS)
 def capability_probe(context: RunContext, endpoint: Endpoint) -> StageResult:
     """Ask the venue what it offers for this plan: by metadata and preview, never by an order."""
     return attempt(context, Stage.CAPABILITY_PROBE, lambda: _run(context, endpoint))

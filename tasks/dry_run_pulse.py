@@ -15,7 +15,7 @@ from trading_core.stages.result import StageResult
 from trading_core.strategies.port import load_strategy
 
 
-@task(name="dry-run pulse", **READS)
+@task(name="dry-run pulse", task_run_name="dry-run pulse", **READS)
 def dry_run_pulse(context: RunContext, endpoint: Endpoint) -> StageResult:
     """Run one cycle on live data with nothing that could place an order."""
     return attempt(context, Stage.DRY_RUN_PULSE, lambda: _run(context, endpoint))

@@ -18,7 +18,7 @@ from trading_core.stages import go_no_go as stage
 from trading_core.stages.result import StageResult
 
 
-@task(name="go/no-go", **ACTS)
+@task(name="go/no-go", task_run_name="go/no-go", **ACTS)
 def go_no_go(context: RunContext, stages: list[StageResult], now_ns: int = 0) -> DecisionRecord:
     """Decide on the evidence, write the decision and its report, and show both in Prefect.
 

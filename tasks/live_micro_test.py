@@ -13,7 +13,7 @@ from trading_core.stages.files import attempt
 from trading_core.stages.result import StageResult
 
 
-@task(name="live micro test", **ACTS)
+@task(name="live micro test", task_run_name="live micro test", **ACTS)
 def live_micro_test(context: RunContext, endpoint: Endpoint) -> StageResult:
     """Trade the plan's protocol with real orders at the run's venue, and end flat. The session has its own process."""
     return attempt(context, Stage.LIVE_MICRO_TEST, lambda: supervise(context, for_session(context, endpoint)))

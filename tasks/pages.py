@@ -80,16 +80,21 @@ def criteria_rows(record: DecisionRecord) -> list[dict[str, str]]:
 
 
 def links(context: RunContext, html: Path) -> str:
-    """Return where the report and the dashboard are. The report is a file: it opens on the machine that wrote it."""
-    found = [f"Report: `{html}`", dashboard_link(context.run_id)]
-    found.append(f"Check it again: `greenlight verify {context.run_id}`")
-    return " · ".join(filter(None, found))
+    """Return where report and dashboard are: served, if a dashboard is, and the file on the machine that wrote it."""
+    found = [f"File: `{html}`", f"Check it again: `greenlight verify {context.run_id}`"]
+    if dashboard := dashboard_link(context.run_id):
+        folder = f"{_dashboard()}/reports/{context.plan.name}/{quote(context.run_id, safe='')}"
+        found = [f"[Report]({folder}/{quote(html.name)})", f"{dashboard} (both after signing in there)", *found]
+    return " · ".join(found)
 
 
 def dashboard_link(run_id: str) -> str:
     """Return a Markdown link to the run in the dashboard; empty where none was started with Prefect."""
-    dashboard = os.environ.get(DASHBOARD_VARIABLE, "").rstrip("/")
-    return f"[Dashboard]({dashboard}/?run={quote(run_id, safe='')})" if dashboard else ""
+    return f"[Dashboard]({_dashboard()}/?run={quote(run_id, safe='')})" if _dashboard() else ""
+
+
+def _dashboard() -> str:
+    return os.environ.get(DASHBOARD_VARIABLE, "").rstrip("/")
 
 
 def _charts(context: RunContext, key: str) -> list[ArtifactCreate]:

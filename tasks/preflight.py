@@ -17,7 +17,7 @@ from trading_core.stages.files import attempt
 from trading_core.stages.result import StageResult
 
 
-@task(name="preflight", **READS)
+@task(name="preflight", task_run_name="preflight", **READS)
 def preflight(context: RunContext, endpoint: Endpoint) -> StageResult:
     """Check everything that must be right before a run touches a market."""
     return attempt(context, Stage.PREFLIGHT, lambda: _run(context, endpoint))

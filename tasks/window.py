@@ -20,6 +20,7 @@ from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
 
+from checks.charts_scale import span_text
 from tasks.artifact_key import artifact_key
 from trading_core.clock import NS, SystemClock
 from trading_core.errors import GreenlightError
@@ -91,11 +92,11 @@ class _Window:
         if self._progress_id is not None:
             client.update_artifact(self._progress_id, ArtifactUpdate(data=percent))
             return
-        hours = self._context.plan.protocol.window_s / 3600
+        window = span_text(self._context.plan.protocol.window_s)
         made = client.create_artifact(
             ArtifactCreate(
                 key=f"progress-{artifact_key(self._context.run_id)}", type="progress", data=percent,
-                description=f"Live micro test of {self._context.run_id}: its window of {hours:g} h, in per cent",
+                description=f"Per cent of the window of {window} in which {self._context.run_id} trades",
                 flow_run_id=self._flow_run_id,
             )
         )
