@@ -17,6 +17,7 @@ def main() -> None:
     decision.main()
     submit.main()
     dashboard.main()
+    subprocess.run([sys.executable, "-m", "tests.benchmarks.orchestration"], check=True)
     subprocess.run([sys.executable, "-m", "tests.benchmarks.pipeline"], check=True)
     # In a process of its own: its peak memory would otherwise be that of everything before it.
     subprocess.run([sys.executable, "-m", "tests.benchmarks.day"], check=True)
