@@ -19,10 +19,9 @@ from uuid import UUID
 import pytest
 
 from deployments.automations import SILENT_AFTER
-from flows.up import descendants_of
 from tasks.window import ALIVE
 from tests.e2e.command import left_behind, wait_for
-from tests.e2e.up_rig import Rig, start_up, stop
+from tests.e2e.up_rig import Rig, flow_process, start_up, stop
 from trading_core.heartbeat import Beat, read_beats
 
 pytestmark = pytest.mark.soak
@@ -100,7 +99,7 @@ def test_second_run_of_an_account_is_refused_and_the_slot_is_free_after_a_crash(
     second = rig.run("rollout/phase2", asked)
     assert (second["state"]["name"], second["state"]["type"]) == ("Refused", "CANCELLED")
     assert "rehearsal-twice" in second["state"]["message"]
-    os.kill(_flow_process(rig), signal.SIGKILL)
+    os.kill(flow_process(rig), signal.SIGKILL)
     assert rig.ended(first)["state"]["name"] == "Crashed"
     assert rig.waits_for(lambda: (beat := _beat(rig, "twice")) is not None and beat.has_ended)
     third = rig.run("rollout/phase2", {**asked, "speed": 10})
@@ -166,15 +165,6 @@ def test_down_ends_what_a_killed_up_left_and_nothing_else(tmp_path: Path) -> Non
 
 def _beat(rig: Rig, run_id: str) -> Beat | None:
     return next((beat for beat in read_beats(rig.home.events) if beat.run_id == run_id), None)
-
-
-def _flow_process(rig: Rig) -> int:
-    """Return the process of the flow run that goes on."""
-    parts = json.loads((rig.prefect / "up.json").read_text("utf-8"))["children"]
-    worker = next(int(part["pid"]) for part in parts if part["name"] == "worker")
-    engines = [below.pid for below in descendants_of(worker) if "prefect.engine" in below.name]
-    assert engines
-    return engines[0]  # the oldest: the refused one may still be ending
 
 
 def _holder(rig: Rig, wait_s: int) -> subprocess.Popen[str]:

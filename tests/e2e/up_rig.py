@@ -12,6 +12,7 @@ from typing import Any
 
 import requests
 
+from flows.up import descendants_of
 from tests.e2e.command import Home, wait_for
 
 UP_WITHIN_S = 240.0
@@ -110,6 +111,15 @@ def stop(rig: Rig) -> str:
     out, err = rig.process.communicate(timeout=DOWN_WITHIN_S)
     assert rig.process.returncode == 0, err
     return out
+
+
+def flow_process(rig: Rig) -> int:
+    """Return the process of the flow run that goes on; the oldest, for a refused one may still be ending."""
+    parts = json.loads((rig.prefect / "up.json").read_text("utf-8"))["children"]
+    worker = next(int(part["pid"]) for part in parts if part["name"] == "worker")
+    engines = [below.pid for below in descendants_of(worker) if "prefect.engine" in below.name]
+    assert engines
+    return engines[0]
 
 
 def _names_dashboard(rig: Rig) -> bool:
