@@ -41,8 +41,8 @@ from tasks.dry_run_pulse import dry_run_pulse
 from tasks.go_no_go import go_no_go
 from tasks.kept import kept
 from tasks.live_micro_test import live_micro_test
+from tasks.prefect_log import tell, tell_stage, tell_verdict
 from tasks.preflight import preflight
-from tasks.told import tell, tell_stage, tell_verdict
 from tasks.window import watched
 from trading_core.bootstrap import account_fingerprint, open_venue
 from trading_core.clock import SystemClock
