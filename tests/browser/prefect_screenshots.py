@@ -8,16 +8,16 @@ from pathlib import Path
 
 from playwright.sync_api import ViewportSize
 
-from tests.browser.prefect_ui import PrefectUi, signed_in
+from tests.browser.prefect_ui import SHOWN_WITHIN_MS, PrefectUi, signed_in
 from tests.browser.rooms import chromium
 from tests.e2e.up_rig import start_up, stop
 
-SIZE = ViewportSize(width=1280, height=900)
+SIZE = ViewportSize(width=1280, height=840)
 SETTLED_MS = 2_000  # the timeline of a run is drawn after the page
 
 
-def draw(ui: PrefectUi, folder: Path) -> None:
-    """Draw what a person sees from the form to the verdict, an approval and a NO-GO."""
+def draw_run(ui: PrefectUi, folder: Path) -> None:
+    """Draw what a person sees from the form to the verdict."""
     ui.open_form("phase2")
     ui.choose(venue="simulated")
     ui.page.get_by_text("Parameters", exact=True).scroll_into_view_if_needed()
@@ -35,12 +35,14 @@ def draw(ui: PrefectUi, folder: Path) -> None:
     for kind in ("verdict", "charts"):
         ui.open_artifact(shown, kind)
         shoot(ui, folder / f"prefect-{kind}.png")
-    draw_approval(ui, folder)
+
+
+def draw_no_go(ui: PrefectUi, folder: Path) -> None:
+    """Draw a NO-GO, and the list of all runs."""
     ui.open_form("phase2")
     ui.choose(venue="simulated", faults="reject_all")
     ui.fill(run_id="refused-by-the-venue")
-    ui.submit()
-    ui.expect_state("NoGo")
+    ui.expect_ended(ui.submit(), "NoGo")
     shoot(ui, folder / "prefect-no-go.png")
     ui.page.goto(f"{ui.address}/v2/runs")
     ui.page.get_by_role("link", name="phase2 on simulated").first.scroll_into_view_if_needed()
@@ -55,6 +57,7 @@ def draw_approval(ui: PrefectUi, folder: Path) -> None:
     ui.page.get_by_label("Ask for approval (Optional)").click()
     ui.submit()
     ui.expect_state("Suspended")
+    ui.page.reload()
     ui.open_approval()
     shoot(ui, folder / "prefect-approval.png")
 
@@ -73,7 +76,11 @@ def main(folder: Path) -> None:
         rig = start_up(Path(home))
         try:
             with chromium() as browser:
-                draw(signed_in(browser.new_context(viewport=SIZE), rig), folder)
+                context = browser.new_context(viewport=SIZE)
+                context.set_default_timeout(SHOWN_WITHIN_MS)
+                ui = signed_in(context, rig)
+                for draw in (draw_run, draw_approval, draw_no_go):
+                    draw(ui, folder)
         finally:
             stop(rig)
 
