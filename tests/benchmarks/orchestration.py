@@ -83,9 +83,9 @@ def by_command_line() -> None:
     Task.__call__ = timed_call  # type: ignore[method-assign,assignment]  # Prefect has no hook around a whole call
     run = watch.around("run", run_from_command_line)
     with redirect_stdout(StringIO()):  # what a run says to a terminal
-        run(**REQUEST, run_id="bench-first")
+        run((), **REQUEST, run_id="bench-first")
         first = watch.taken["run"] - _sum(watch, stages)
-        run(**REQUEST, run_id="bench-second")
+        run((), **REQUEST, run_id="bench-second")
     heads = ("phase2 by the command line", "own work", "beyond it", "of a processor", "target")
     table = Table(*heads, title_justify="left")
     for stage in stages:
