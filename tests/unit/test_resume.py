@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
@@ -293,6 +293,22 @@ def test_the_tenure_of_a_rung_hears_of_what_was_recorded_before_the_crash(make_w
     given, noted = given_of(world), Noted()
     stage.run(stage.MicroTestInput(**{name: getattr(given, name) for name in given.__slots__} | {"tenure": noted}))
     assert noted.seqs == [row.seq for row in world.log.stored() if row.kind == "record"]
+
+
+def test_a_replay_shows_that_it_moves(make_world: Callable[..., World]) -> None:
+    """A day takes half a minute to replay: a session that did not beat for so long would be taken over."""
+    world = make_world(Kill("sent", 4))
+    run_and_die(world)
+    given, rows, moves = given_of(world), list(world.log.stored()), list[int]()
+
+    def watched() -> Iterator[StoredEvent]:
+        for row in rows:
+            moves.append(given.lifeline.moves)
+            yield row
+
+    stage.run(stage.MicroTestInput(**{name: getattr(given, name) for name in given.__slots__} | {"stored": watched()}))
+    assert len(moves) == len(rows)
+    assert moves == sorted(set(moves))
 
 
 def _ignore(_: StoredEvent) -> None:
