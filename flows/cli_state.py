@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from flows.console import make_console
-from trading_core.clock import iso
+from trading_core.clock import iso, wall_now_ns
 from trading_core.control.accounts import STATE_FILE, account_guard, accounts_meant, list_accounts
 from trading_core.control.actions import live_account
 from trading_core.control.actions import resume as set_active
@@ -17,6 +17,7 @@ from trading_core.errors import ConfigurationError
 from trading_core.settings import load_settings
 from trading_core.state_repair import repair as repair_file
 from trading_core.trading_state import TradingState
+from trading_core.transfer_file import FiledTransfer, TransferFile
 
 app = typer.Typer(no_args_is_help=True, help="Show and set the trading state of the live account, or of any by name.")
 
@@ -71,6 +72,23 @@ def repair(
     console = make_console()
     console.print(f"{done.damage.words}; the file as it was: {done.set_aside}", markup=False)
     console.print(f"now: {account_guard(_root(), name).state}; look at the venue, then greenlight state resume")
+
+
+@app.command()
+def transfer(
+    amount: Annotated[str, typer.Option(help="Money that comes in; negative if it leaves.")],
+    operator: Annotated[str, typer.Option(help="Your name; it is audited.")], reason: Reason,
+    currency: Annotated[str, typer.Option(help="USD or USDC.")] = "USD", account: Named = "",
+) -> None:
+    """Announce a transfer before you make it: a running session books it when the venue shows exactly that amount."""
+    folder = account_guard(_root(), _name(account)).folder
+    try:
+        filed = FiledTransfer(
+            ts_ns=wall_now_ns(), currency=currency, amount=amount, why=reason, operator=operator
+        )
+    except ValueError as e:
+        raise ConfigurationError(f"{amount} {currency} is no transfer ({e}): write a decimal and USD or USDC") from e
+    make_console().print(f"announced as {TransferFile(folder).file(filed)}; what the venue shows otherwise stays drift")
 
 
 def _name(account: str) -> str:

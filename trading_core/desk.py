@@ -35,6 +35,7 @@ from trading_core.risk import Denial, DenialReason, RiskView, approve, review
 from trading_core.sizing import Depth
 from trading_core.told import Bars, TouchCheck
 from trading_core.trading_state import TradingState
+from trading_core.transfers import Transfers
 from trading_core.waiting import HeldStop, Waiting
 
 
@@ -59,6 +60,7 @@ class Desk:
         self.margin = MarginWatch()
         self.touches = TouchCheck()
         self.bars = Bars()
+        self.transfers = Transfers()
         self.reads_bars = False  # whether the strategy wants the venue's bars
         self.is_stream_up = False
         self.book_seen_ns: dict[str, int] = {}  # last change of each book, also if the book is unknown since
@@ -116,7 +118,7 @@ class Desk:
             if held and (mark := self.opening_marks.get(product_id)) is not None:
                 now = self.ledger.mark_of(product_id) or mark
                 before += self.products[product_id].notional(held, now - mark)
-        return self.ledger.equity() - self.ledger.opening_equity - before
+        return self.ledger.equity() - self.ledger.opening_equity - self.ledger.transfers() - before
 
     def day_pnl(self) -> Notional:
         """Return what this run has made since 00:00 UTC: realized, unrealized, fees and funding."""

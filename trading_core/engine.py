@@ -24,6 +24,7 @@ from trading_core.script import Script, ScriptRunner
 from trading_core.snapshots import SNAPSHOT_REREADS_MAX, holdings_of, take_snapshot
 from trading_core.told import take_told
 from trading_core.trading_state import TradingState
+from trading_core.transfers import book_arrived
 
 ASK_AGAIN_AFTER_S = 2  # how long to wait before asking about an order of unknown outcome again
 CANCEL_AGAIN_AFTER_S = 10  # a cancel that the venue took, or was to take, and that has no effect
@@ -34,7 +35,7 @@ RECORDS = (
     ev.OrderReplaced, ev.SymbolTightened, ev.MarginWindowAnnounced, ev.FundingAccrued, ev.FundingSkipped,
     ev.SizedDown, ev.OrderDenied, ev.OrderSubmitted, ev.CancelRequested, ev.SnapshotTaken, ev.GuardrailTripped,
     ev.GuardrailWatched, ev.AlertRaised, ev.AlertCleared, ev.CheckpointReached, ev.FiguresTaken, ev.StepEnded,
-    ev.BookDoubted,
+    ev.BookDoubted, ev.TransferBooked,
 )
 # What the protocol does not look up at: what is stored when no engine listens, and the market's own figures.
 QUIET = (ev.TailRepaired, ev.StepEnded, ev.TouchQuoted, ev.BarClosed)
@@ -100,10 +101,8 @@ class Engine:
         match event:
             case ev.BookChanged():
                 self.desk.book_changed(event)
-            case (
-                ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved() | ev.TailRepaired()
-                | ev.SessionStarted() | ev.RequestRepeated()
-            ):
+            case (ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved() | ev.TailRepaired()
+                  | ev.RequestRepeated()):
                 pass
             case ev.TouchQuoted() | ev.StatusTold() | ev.BarClosed() | ev.MarginTold():
                 take_told(self.desk, event)
@@ -119,7 +118,10 @@ class Engine:
                 self.funding.read(self.desk, event)
             case ev.StateChanged():
                 self._state_changed(event)
-            case ev.SessionResumed() | ev.SessionReconciled() | ev.StrayOrderFound():
+            case (
+                ev.SessionStarted() | ev.SessionResumed() | ev.SessionReconciled() | ev.StrayOrderFound()
+                | ev.TransferFiled()
+            ):
                 self._take_session_event(event)
             case ev.RunEnding():
                 self._end()
@@ -199,9 +201,16 @@ class Engine:
             self.unexpected_rejections += 1
             self.rejections_in_a_row[product_id] += 1
 
-    def _take_session_event(self, event: ev.SessionResumed | ev.SessionReconciled | ev.StrayOrderFound) -> None:
+    def _take_session_event(
+        self,
+        event: ev.SessionStarted | ev.SessionResumed | ev.SessionReconciled | ev.StrayOrderFound | ev.TransferFiled,
+    ) -> None:
         desk = self.desk
         match event:
+            case ev.SessionStarted():
+                desk.transfers.since_ns = event.ts_ns
+            case ev.TransferFiled():
+                desk.transfers.take(event)
             case ev.SessionResumed():
                 self.is_reconciling, desk.is_stream_up = True, False
                 for book in desk.books.values():
@@ -258,6 +267,7 @@ class Engine:
         desk.margin.read(event)
         if not desk.orders.unbooked():
             ledger.settle_funding(event.balances)
+            book_arrived(desk, ledger, event)
         self.clock_offset_s = event.clock_offset_s
         desk.margin_utilization = utilization_of(event.margin_used, event.margin_available)
         for product_id in desk.products:

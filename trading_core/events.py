@@ -38,6 +38,8 @@ from trading_core.events_session import SessionReconciled as SessionReconciled
 from trading_core.events_session import SessionResumed as SessionResumed
 from trading_core.events_session import SessionStarted as SessionStarted
 from trading_core.events_session import StrayOrderFound as StrayOrderFound
+from trading_core.events_session import TransferBooked as TransferBooked
+from trading_core.events_session import TransferFiled as TransferFiled
 from trading_core.money import Bps, Notional, Price, Size
 from trading_core.orders import Fill, VenueOrder
 from trading_core.trading_state import TradingState
@@ -283,7 +285,7 @@ class StepEnded(Event, frozen=True, kw_only=True, tag=True):
 
 AnyEvent: TypeAlias = (
     BookChanged | TradePrinted | StreamChanged | HeartbeatReceived | TouchQuoted | StatusTold | BarClosed
-    | MarginTold | BookDoubted | OrderAccepted | OrderRejected | OrderLost
+    | MarginTold | BookDoubted | TransferFiled | TransferBooked | OrderAccepted | OrderRejected | OrderLost
     | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
     | ClockTicked | StateChanged | RunEnding | ArtifactsSaved | TailRepaired | VenueFailed | SignalRaised | SizedDown
     | FundingRead

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from trading_core.events_market import Event
 from trading_core.orders import VenueOrder
 from trading_core.products import Product
@@ -31,6 +33,25 @@ class StrayOrderFound(Event, frozen=True, kw_only=True, tag=True):
     """An open order with our prefix that the store does not know: cancelled, and an incident."""
 
     order: VenueOrder
+
+
+class TransferFiled(Event, frozen=True, kw_only=True, tag=True):
+    """A named operator announced money moved in (negative: out) of the account, at `filed_ns`."""
+
+    transfer_id: str
+    filed_ns: int
+    currency: str
+    amount: Decimal
+    why: str
+    operator: str
+
+
+class TransferBooked(Event, frozen=True, kw_only=True, tag=True):
+    """The venue's balances show an announced transfer to the last cent: it is in the books now."""
+
+    transfer_id: str
+    currency: str
+    amount: Decimal
 
 
 class RequestRepeated(Event, frozen=True, kw_only=True, tag=True):

@@ -21,6 +21,7 @@ from trading_core.ports import Broker, Feed
 from trading_core.resume import Past, Recovery
 from trading_core.storage.event_reader import StoredEvent
 from trading_core.trading_state import TradingGuard, TradingState
+from trading_core.transfer_file import TransferFile
 
 TICK_NS = NS  # timers of the engine have a resolution of one second of venue time
 BOOKS_WITHIN_S = 30  # real seconds × speed in which every book must have arrived
@@ -81,6 +82,7 @@ class Session:
         self._broker = broker
         self._log = log
         self._guard = guard
+        self._transfers = TransferFile(guard.folder)
         self._courier = Courier(broker, clock, guard)
         self._queue: deque[ev.AnyEvent] = deque()
         self._next_tick_ns = 0
@@ -162,6 +164,8 @@ class Session:
             self._next_tick_ns = max(self._next_tick_ns + TICK_NS, now_ns)
             self._tenure.look()
             self._observe_state()
+            for filed in self._transfers.news(now_ns, self.engine.desk.transfers.known):
+                self._take(filed)
             self._take(ev.ClockTicked(ts_ns=now_ns))
         self._queue.extend(ev.ArtifactsSaved(ts_ns=now_ns, rows=rows) for rows in self._log.saved())
         self._drain()

@@ -64,6 +64,7 @@ class TradingGuard:
     def __init__(self, path: Path, now_ns: Callable[[], int]) -> None:
         self._path = path
         self._name = os.fspath(path)
+        self.folder = path.parent  # of the account
         self._now_ns = now_ns
         self._lock = threading.RLock()  # a signal handler may tighten while its own thread is in here
         self._seen: tuple[int, int, int] | None = None

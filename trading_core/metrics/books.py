@@ -70,8 +70,8 @@ def daily_loss(view: View) -> InvariantObservation:
     losses, start, last = {}, rows[0].opening_equity, rows[0]
     for row in rows:
         if row.ts // DAY_NS != last.ts // DAY_NS:
-            start = last.equity
-        losses[row.seq] = max(start - row.equity, ZERO)
+            start = last.equity - last.transfers
+        losses[row.seq] = max(start - (row.equity - row.transfers), ZERO)
         last = row
 
     def breaks(row: ReconciliationRow) -> str:
