@@ -122,7 +122,8 @@ def subject_in(form: str) -> str:
 
 
 def answer(rig: Rig, run: str, **said: str) -> str:
-    """Send the form and return what Prefect says: ACCEPT, REJECT or ABORT."""
+    """Send the form and return ACCEPT, or why Prefect did not take it."""
     sent = rig.ask("POST", f"flow_runs/{run}/resume", {"run_input": said})
     sent.raise_for_status()
-    return str(sent.json()["status"])
+    said_back = sent.json()
+    return str(said_back["details"].get("reason", said_back["status"]))

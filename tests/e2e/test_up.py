@@ -95,7 +95,7 @@ def test_a_run_waits_for_an_answer_that_counts_and_one_that_nobody_answers_expir
     )
     first = suspended(rig, run)
     said = {"approver": "Ada", "answer": "approve", "reason": "seen", "subject": "00000000"}
-    assert answer(rig, run, **{**said, "reason": ""}) == "REJECT"  # the form itself
+    assert "'' is too short" in answer(rig, run, **{**said, "reason": ""})  # the form itself
     assert answer(rig, run, **said) == "ACCEPT"
     form = form_of(rig, run, suspended(rig, run, after=first))
     assert "The last answer did not count: '00000000' is not the subject" in form
