@@ -11,6 +11,7 @@ from prefect.states import Failed
 from flows.answers import answered
 from flows.approval_form import answer_to, question_in_words, suspend
 from flows.requests import RolloutRequest
+from tasks.prefect_log import tell
 from trading_core.canonical import canonical_json
 from trading_core.clock import SystemClock
 from trading_core.errors import ConfigurationError
@@ -57,6 +58,7 @@ def held_back(context: RunContext, request: RolloutRequest) -> State[Any] | None
     write_atomically(context.run_dir / START_REQUEST, canonical_json(asked))
     if asked.question:
         said = " ".join(filter(None, (said, _moved_on(before, asked))))
+        tell(f"waiting for approval: press Resume in the menu, or say greenlight approve {context.run_id}")
         suspend(asked, question_in_words(context, subject, asked, standing, said), now_ns)
     if standing.rejection:
         return answered(Failed(name=REJECTED, message=f"NO-GO (REJECTED) before trading: {standing.rejection}"))

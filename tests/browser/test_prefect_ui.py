@@ -213,6 +213,7 @@ def _held(ui: PrefectUi, rig: Rig, run_id: str, venue: str) -> str:
     assert rig.waits_for(lambda: rig.flow_run(flow_run_id)["state"]["type"] == "PAUSED"), rig.flow_run(flow_run_id)
     ui.look_at(flow_run_id)
     ui.expect_state("Suspended")
+    expect(ui.page.get_by_text("waiting for approval: press Resume")).to_be_visible(timeout=SHOWN_WITHIN_MS)
     return flow_run_id
 
 
