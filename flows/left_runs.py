@@ -41,7 +41,7 @@ def left_of(event_store_root: Path, run_id: str) -> Left:
         accounts = {f"{REHEARSAL}{run_id}", *(beat.account for beat in beats)}
         if any(is_held(event_store_root / "accounts" / account / LOCK_FILE) for account in accounts):
             return Left.GOING_ON
-        return Left.ALONE if any(trading_run(event_store_root, b.account) == run_id for b in beats) else Left.GONE
+        return Left.ALONE if any(trading_run(event_store_root, name) == run_id for name in accounts) else Left.GONE
     except StorageError:
         return Left.GONE
 

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from trading_core.bootstrap import account_name
 from trading_core.exchange_process import ENDPOINT_FILE
-from trading_core.heartbeat import read_beat, read_beats
+from trading_core.heartbeat import read_beat
 from trading_core.plan import Stage
 from trading_core.run import Endpoint, RunContext
 from trading_core.session_rescue import rescue
@@ -32,6 +32,7 @@ from trading_core.tie import supervising
 # Real seconds for a stopped session to end: two minutes of winding down, ten rounds of the ladder, the last artifacts.
 STOP_WITHIN_S = 240.0
 CONTEXT_FILE = "context.json"
+PID_FILE = "session.pid"
 LOG_FILE = "session.log"
 MODULE = "trading_core.session_process"
 
@@ -118,6 +119,7 @@ class TakenUp:
         self.pid = pid
         self._descriptor = descriptor
         self._context = context
+        self._left_before = read_stage(context, Stage.LIVE_MICRO_TEST)
 
     def wait(self, within_s: float | None = None) -> bool:
         """See Supervised."""
@@ -133,8 +135,11 @@ class TakenUp:
     def obituary(self) -> str:
         """See Supervised."""
         beat = read_beat(self._context.event_store_root, account_name(self._context))
-        if beat is not None and beat.run_id == self._context.run_id and beat.has_ended:
-            return ""
+        if beat is not None and (beat.run_id, beat.pid) == (self._context.run_id, self.pid):
+            if beat.has_ended:
+                return ""
+        elif read_stage(self._context, Stage.LIVE_MICRO_TEST) != self._left_before:
+            return ""  # it found its account traded: such a one does not beat
         return f"the session's process {self.pid} was killed after it was taken up"
 
     def close(self) -> None:
@@ -151,14 +156,17 @@ def start_session(context: RunContext, endpoint: Endpoint, folder: Path) -> subp
     """Start the session's process in a process session of its own: signals to us do not reach it."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / CONTEXT_FILE, folder / ENDPOINT_FILE]
+    (folder / PID_FILE).unlink(missing_ok=True)  # it must not name a session of another context
     for path, document in zip(paths, (context, endpoint), strict=True):
         path.touch(mode=0o600)
         path.write_text(document.model_dump_json(), encoding="utf-8")
     command = [sys.executable, "-m", MODULE, *map(str, paths)]
     with (folder / LOG_FILE).open("ab") as output, _stop_signals_blocked():
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
+    (folder / PID_FILE).write_text(str(process.pid), "ascii")  # a beat says it only seconds later
+    return process
 
 
 @contextmanager
@@ -172,21 +180,24 @@ def _stop_signals_blocked() -> Iterator[None]:
 
 
 def find_session(context: RunContext) -> TakenUp | None:
-    """Return the session of this run if it still runs on this machine, started with the same context; else None."""
-    root, account = context.event_store_root, account_name(context)
-    if not is_started_with(context) or (beat := read_beat(root, account)) is None:
+    """Return the session of this run if it still runs on this machine, started with the same context; else None.
+
+    None also where the kernel has no handle for a process (macOS): a new session then waits for the old one's end.
+    """
+    if not is_started_with(context) or not hasattr(os, "pidfd_open"):
         return None
-    if beat.run_id != context.run_id or beat.has_ended:
+    pid, beat = started_pid(session_folder(context)), read_beat(context.event_store_root, account_name(context))
+    if pid == 0 or (beat is not None and (beat.run_id, beat.pid) == (context.run_id, pid) and beat.has_ended):
         return None
     try:
-        descriptor = os.pidfd_open(beat.pid)
+        descriptor = os.pidfd_open(pid)
     except OSError:
         return None  # it has ended
     # The handle is of whoever has the number now: only the command line says that this is still the session.
-    if not _is_session(beat.pid, session_folder(context)):
+    if not _is_session(pid, session_folder(context)):
         os.close(descriptor)
         return None
-    return TakenUp(descriptor, beat.pid, context)
+    return TakenUp(descriptor, pid, context)
 
 
 def is_alive(context: RunContext) -> bool:
@@ -205,23 +216,40 @@ def is_started_with(context: RunContext) -> bool:
         return False
 
 
+def started_pid(folder: Path) -> int:
+    """Return the number of the session that was started last for the account; 0 if none is known."""
+    try:
+        return int((folder / PID_FILE).read_text("ascii"))
+    except (OSError, ValueError):
+        return 0
+
+
 def trading_run(event_store_root: Path, account: str) -> str:
-    """Return the run whose session trades the account on this machine now; empty if none does."""
+    """Return the run whose session trades the account on this machine now, or is about to; empty if none does."""
+    folder = event_store_root / "accounts" / account
     beat = read_beat(event_store_root, account)
-    if beat is None or beat.has_ended or not _is_session(beat.pid, event_store_root / "accounts" / account):
+    if beat is not None and not beat.has_ended and _is_session(beat.pid, folder):
+        return beat.run_id
+    pid = started_pid(folder)
+    if pid == 0 or (beat is not None and beat.pid == pid) or not _is_session(pid, folder):
         return ""
-    return beat.run_id
+    try:
+        return RunContext.model_validate_json((folder / CONTEXT_FILE).read_text("utf-8")).run_id
+    except (OSError, ValueError):
+        return ""
 
 
 def stop_alone(event_store_root: Path) -> list[int]:
     """Ask every session of this machine that nobody supervises to end flat; return their processes, do not wait."""
     asked = []
-    for beat in read_beats(event_store_root):
-        folder = event_store_root / "accounts" / beat.account
-        if trading_run(event_store_root, beat.account) and not is_held(folder / SUPERVISOR_LOCK):
-            with suppress(ProcessLookupError):
-                os.kill(beat.pid, signal.SIGTERM)
-                asked.append(beat.pid)
+    for folder in sorted((event_store_root / "accounts").glob("*")):
+        beat = read_beat(event_store_root, folder.name)
+        known = {started_pid(folder), 0 if beat is None else beat.pid}
+        for pid in sorted(pid for pid in known if _is_session(pid, folder)):
+            if not is_held(folder / SUPERVISOR_LOCK):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
+                    asked.append(pid)
     return asked
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from flows.left_runs import Left, left_of
 from trading_core.bootstrap import account_name, make_guard, open_venue
 from trading_core.clock import NS, SystemClock, pause
 from trading_core.errors import ConfigurationError
@@ -27,7 +29,17 @@ from trading_core.session_process import (
     run_session,
     stop_on_signals,
 )
-from trading_core.session_supervisor import Started, end_session, session_folder, start_session
+from trading_core.session_supervisor import (
+    CONTEXT_FILE,
+    PID_FILE,
+    Started,
+    end_session,
+    find_session,
+    session_folder,
+    start_session,
+    stop_alone,
+    trading_run,
+)
 from trading_core.stages.files import read_stage
 from trading_core.storage.lock import exclusive
 from trading_core.tie import AUDIT_FILE, GIVEN_UP, TAKEN_UP, Loss, Tie, supervising
@@ -141,6 +153,85 @@ def test_a_session_that_meets_another_one_leaves_its_account_and_its_beat_alone(
     assert "another session trades account" in result.summary
     assert read_beats(context.event_store_root) == []
     assert not context.store.path.exists()
+
+
+@pytest.fixture
+def silent(context: RunContext) -> Iterator[subprocess.Popen[bytes]]:
+    """A session that was started and has not come to its first beat; nobody supervises it."""
+    process = start_session(context, Endpoint(), session_folder(context))
+    process.send_signal(signal.SIGSTOP)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_session_is_taken_up_before_its_first_beat(
+    context: RunContext, silent: subprocess.Popen[bytes]
+) -> None:
+    found = find_session(context)
+    assert found is not None
+    assert (found.pid, read_beats(context.event_store_root)) == (silent.pid, [])
+    assert trading_run(context.event_store_root, account_name(context)) == context.run_id
+    found.close()
+
+
+def test_one_that_nobody_supervises_is_stopped_before_its_first_beat(
+    context: RunContext, silent: subprocess.Popen[bytes]
+) -> None:
+    root = context.event_store_root
+    with supervising(session_folder(context)):
+        assert stop_alone(root) == []
+    assert left_of(root, context.run_id) is Left.ALONE
+    assert stop_alone(root) == [silent.pid]
+
+
+def test_a_beat_of_an_earlier_attempt_does_not_hide_the_session(
+    context: RunContext, silent: subprocess.Popen[bytes]
+) -> None:
+    Heartbeat(context, Endpoint(), account_name(context)).end(is_flat=True)  # with our number
+    found = find_session(context)
+    assert found is not None
+    assert found.pid == silent.pid
+    silent.kill()
+    assert found.wait(WITHIN_S)
+    assert "was killed" in found.obituary()
+    found.close()
+
+
+def test_a_taken_up_session_that_never_traded_ended_in_good_order(
+    context: RunContext, silent: subprocess.Popen[bytes]
+) -> None:
+    found = find_session(context)
+    assert found is not None
+    with exclusive(session_folder(context) / LOCK_FILE, 0):
+        found.stop()
+        silent.send_signal(signal.SIGCONT)
+        assert found.wait(WITHIN_S)
+    assert found.obituary() == ""
+    found.close()
+
+
+def test_a_session_of_another_context_is_not_taken_up(context: RunContext, silent: subprocess.Popen[bytes]) -> None:
+    assert find_session(context.model_copy(update={"seed": 2})) is None
+    (session_folder(context) / CONTEXT_FILE).unlink()
+    assert find_session(context) is None
+    assert trading_run(context.event_store_root, account_name(context)) == ""
+
+
+@pytest.mark.parametrize("number", ["", "no number", str(os.getpid())])
+def test_a_number_that_names_no_session_is_none(
+    context: RunContext, silent: subprocess.Popen[bytes], number: str
+) -> None:
+    (session_folder(context) / PID_FILE).write_text(number, "ascii")
+    assert find_session(context) is None
+    assert trading_run(context.event_store_root, account_name(context)) == ""
+
+
+def test_where_the_kernel_has_no_handle_for_a_process_none_is_taken_up(
+    context: RunContext, silent: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "pidfd_open")
+    assert find_session(context) is None
 
 
 def test_the_first_reason_to_stop_stays() -> None:
