@@ -163,6 +163,7 @@ class Engine:
                 is_ours = orders.booked(event) is not None
                 if (is_ours or self.foreign.has(event.fill)) and self.desk.ledger is not None:
                     self.desk.ledger.book_fill(event.fill)
+                    self.foreign.end_exits(self.desk)
             case ev.CancelAnswered():
                 order = orders.cancel_answered(event)
                 if not event.is_accepted:
@@ -317,6 +318,7 @@ class Engine:
                 desk.leave()
             desk.waiting.advance(desk)
             self._close_unguarded()
+        self.foreign.end_exits(desk)
         for order in desk.orders.live():
             self._tend(order)
         for order in desk.orders.unbooked():

@@ -9,7 +9,7 @@ from trading_core.commands import FetchFills
 from trading_core.desk import Desk
 from trading_core.events import AlertRaised
 from trading_core.money import ZERO, Size, plain
-from trading_core.orders import Fill, OrderType, VenueOrder
+from trading_core.orders import Fill, OrderType, Side, VenueOrder
 from trading_core.trading_state import TradingState
 
 
@@ -18,6 +18,7 @@ class ForeignFills:
 
     def __init__(self) -> None:
         self._filled: dict[str, Size] = {}  # by the venue's id
+        self._products: set[str] = set()  # of those orders
         self._opened_ns = 0
 
     def open(self, now_ns: int) -> None:
@@ -32,6 +33,7 @@ class ForeignFills:
         if may_be_ours or report.product_id not in desk.products or report.filled_size <= known:
             return
         self._filled[report.order_id] = report.filled_size
+        self._products.add(report.product_id)
         size = f"{plain(report.filled_size)} {report.product_id}"
         words = f"order {report.order_id}, which is not ours, filled: {report.side} {size}"
         desk.record(AlertRaised(ts_ns=desk.now_ns, name="foreign_fill", severity="CRITICAL", detail=words))
@@ -41,3 +43,13 @@ class ForeignFills:
     def has(self, fill: Fill) -> bool:
         """Tell whether it is a fill of theirs that the opening figures did not hold yet."""
         return fill.order_id in self._filled and fill.ts_ns >= self._opened_ns
+
+    def end_exits(self, desk: Desk) -> None:
+        """Cancel the exits of what others have closed: filled, they would open the opposite position."""
+        for product_id in sorted(self._products):
+            for side in Side:
+                held = max(-desk.position(product_id) * side.sign, ZERO)
+                exits = [order for order in desk.orders.live(product_id, side) if desk.is_exit(order.intent)]
+                if sum((order.leaves for order in exits), ZERO) > held:
+                    for order in exits:
+                        desk.cancel(order, "foreign_fill")

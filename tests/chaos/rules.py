@@ -40,6 +40,7 @@ SLACK, JUMP_SLACK = Decimal("1.02"), Decimal("1.15")
 USD_EXACT = Decimal("0.000001")
 CENT = Decimal("0.01")
 AROUND_NS = 15 * NS  # a fill so near to a funding time may be booked on its other side
+CANCELLED_WITHIN_NS = 5 * NS  # a tick to decide it, and the way to the venue
 EXITS = (Purpose.EXIT, Purpose.PROBE_EXIT_WHILE_REDUCING)
 
 
@@ -118,7 +119,8 @@ class Rules:
                 leaving[order.request.product_id, order.request.side] += order.leaves_size
         for (product_id, side), size in leaving.items():
             held = self.held[product_id]
-            assert size <= max(-held * side.sign, ZERO), f"{side} exits of {size} {product_id} rest, {held} is held"
+            is_covered = size <= max(-held * side.sign, ZERO) or self._was_just_closed_by_venue(product_id)
+            assert is_covered, f"{side} exits of {size} {product_id} rest, {held} is held"
 
     def _is_exit(self, order: ExchangeOrder) -> bool:
         if order.originating_order_id:
@@ -162,6 +164,13 @@ class Rules:
         """Tell whether the venue liquidated some of the position and the session cannot have heard of all of it."""
         theirs = [f for f in self.fills if f.product_id == product_id and f.client_order_id.startswith("liquidation-")]
         return any(fill.entry_id not in self.told.booked for fill in theirs)
+
+    def _was_just_closed_by_venue(self, product_id: str) -> bool:
+        """Tell whether the session has not heard of a liquidation yet, or had no tick since to cancel an exit."""
+        theirs = [f for f in self.fills if f.product_id == product_id and f.client_order_id.startswith("liquidation-")]
+        booked, now_ns = self.told.booked, self._exchange.now_ns
+        heard_ns = [booked[f.entry_id].ts_ns if f.entry_id in booked else now_ns for f in theirs]
+        return bool(heard_ns) and now_ns - max(heard_ns) <= CANCELLED_WITHIN_NS
 
     def _is_spot_sale(self, intent: OrderIntent) -> bool:
         return self._products[intent.product_id].product_type is ProductType.SPOT and intent.side is Side.SELL

@@ -109,6 +109,7 @@ BY_HAND: tuple[Fault, ...] = (
          "        desk.decisions.commands.append(FetchFills(report.order_id))\n", "", *ENGINE),
     swap("foreign_fills", "what filled before is in the opening figures", "and fill.ts_ns >= self._opened_ns", "",
          *ENGINE),
+    swap("engine", "an exit of what others closed is cancelled", "        self.foreign.end_exits(desk)\n", "", *ENGINE),
     swap("engine", "somebody else's fill is booked", "(is_ours or self.foreign.has(event.fill))", "is_ours", *ENGINE),
     swap("engine", "guardrails are looked at before anything is placed",
          "        self._watch()  # before anything is placed: an order of this tick must not leave ahead of a latch\n",

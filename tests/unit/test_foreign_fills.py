@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from tests.desk_builders import Market, make_guardrails, make_intent, make_plan
-from trading_core.commands import FetchFills, SubmitOrder, TightenState
-from trading_core.events import AlertRaised, FillBooked, GuardrailTripped, OrderReported, OrderSubmitted
+from trading_core.commands import CancelOrder, FetchFills, SubmitOrder, TightenState
+from trading_core.events import AlertRaised, FillBooked, GuardrailTripped, OrderAccepted, OrderReported, OrderSubmitted
 from trading_core.orders import Fill, Liquidity, OrderStatus, OrderType, Purpose, Side, VenueOrder
 from trading_core.trading_state import TradingState
 
@@ -39,6 +39,38 @@ def test_what_the_venue_liquidated_is_booked_and_no_exit_follows_it() -> None:
     market.feed(sold_by(market))
     assert market.desk.position("BTC-USD") == 0
     assert market.desk.exit("BTC-USD", Purpose.EXIT, "test") is None
+
+
+def test_an_exit_that_rests_when_the_venue_closes_the_position_is_cancelled() -> None:  # seed 376 of the simulation
+    market = Market()
+    market.buy("0.01")
+    resting = market.open(make_intent(price="50100", side=Side.SELL, reduce_only=True))
+    market.feed(OrderReported(ts_ns=market.now_ns, order=THEIRS))
+    told = market.feed(sold_by(market))
+    assert [c for c in told.commands if isinstance(c, CancelOrder)] == [
+        CancelOrder(resting.client_order_id, resting.order_id)
+    ]
+
+
+def test_an_exit_that_the_venue_took_after_it_closed_the_position_is_cancelled() -> None:
+    market = Market()
+    market.buy("0.01")
+    sent = market.place(make_intent(price="50100", side=Side.SELL, reduce_only=True))
+    market.feed(OrderReported(ts_ns=market.now_ns, order=THEIRS))
+    market.feed(sold_by(market))
+    market.feed(
+        OrderAccepted(ts_ns=market.now_ns, client_order_id=sent.client_order_id, order_id="v-1", latency_ms=Decimal(5))
+    )
+    assert CancelOrder(sent.client_order_id, "v-1") in market.tick().commands
+
+
+def test_an_exit_that_others_left_something_to_close_stays() -> None:
+    market = Market()
+    market.buy("0.02")
+    market.open(make_intent(size="0.01", price="50100", side=Side.SELL, reduce_only=True))
+    market.feed(OrderReported(ts_ns=market.now_ns, order=THEIRS))
+    told = market.feed(sold_by(market))
+    assert not any(isinstance(command, CancelOrder) for command in [*told.commands, *market.tick().commands])
 
 
 def test_somebody_elses_fill_ends_entries_and_is_told_once() -> None:
