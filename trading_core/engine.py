@@ -342,14 +342,12 @@ class Engine:
 
     def _roll_hour(self) -> None:
         """Read the fee tier at each full hour: the venue counts the trailing volume again then."""
-        hour = self.desk.now_ns // HOUR_NS
-        if self._hour not in (-1, hour):
+        if self._hour not in (-1, hour := self.desk.now_ns // HOUR_NS):
             self.desk.decisions.commands.append(ReadFeeTier())
         self._hour = hour
 
     def _roll_day(self) -> None:
-        day = self.desk.now_ns // DAY_NS
-        if day != self._day:
+        if (day := self.desk.now_ns // DAY_NS) != self._day:
             self._day = day
             self.desk.day_start_pnl = self.desk.pnl()
 
