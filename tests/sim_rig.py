@@ -18,7 +18,7 @@ from trading_core.clock import NS, VirtualClock, from_iso
 from trading_core.desk import Desk
 from trading_core.engine import Engine
 from trading_core.errors import StorageError
-from trading_core.events import AnyEvent, BookChanged, HeartbeatReceived, OrderSubmitted, Tick, TradePrinted
+from trading_core.events import AnyEvent, OrderSubmitted, Tick
 from trading_core.local_exchange.config import AccountConfig, ExchangeConfig
 from trading_core.local_exchange.exchange import LocalExchange
 from trading_core.local_exchange.faults import FaultPlan
@@ -123,11 +123,6 @@ class SimRig:
     def held(self, currency: str = "BTC") -> Decimal:
         """Return what the venue says the account holds."""
         return self.broker.account().balances.get(currency, Decimal(0))
-
-
-def is_tick(event: AnyEvent) -> bool:
-    """Tell whether the event is market data."""
-    return isinstance(event, BookChanged | TradePrinted | HeartbeatReceived)
 
 
 def failing_log(when: Callable[[AnyEvent], bool]) -> ListLog:

@@ -49,10 +49,6 @@ class Reconciliation(msgspec.Struct, frozen=True, kw_only=True):
         """Return what differs and cannot be valued: the drift is then at least what it says."""
         return tuple(d.name for d in self.differences if d.usd is None)
 
-    def is_within(self, limit: Notional) -> bool:
-        """Tell whether the drift is known and at most the limit."""
-        return self.drift <= limit and not self.unpriced
-
 
 def reconcile(ledger: Ledger, account: AccountRead, *, is_quiescent: bool) -> Reconciliation:
     """Compare balances and positions, item by item; the drift is the sum of absolute differences at the marks.

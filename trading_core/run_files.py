@@ -6,19 +6,6 @@ from pathlib import Path
 
 from trading_core.plan import Stage
 
-RECONCILIATION_HISTORY = "reconciliation_history"
-SIZED_DOWN_EVENTS = "sized_down_events"
-MARGIN_SNAPSHOTS = "margin_snapshots"
-EXECUTION_LOGS = "execution_logs"
-REJECTION_BREAKDOWN = "rejection_breakdown"
-FIVE_ARTIFACTS = (
-    RECONCILIATION_HISTORY,
-    SIZED_DOWN_EVENTS,
-    MARGIN_SNAPSHOTS,
-    EXECUTION_LOGS,
-    REJECTION_BREAKDOWN,
-)
-
 SUBJECT = "subject"
 PLAN = "plan"
 RUN = "run"

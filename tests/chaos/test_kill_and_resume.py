@@ -14,6 +14,7 @@ from queue import SimpleQueue
 import pytest
 
 from tests.chaos.local_session import Local, at_venue, context_of, local_run, short_plan
+from trading_core.artifacts import FIVE
 from trading_core.errors import ConfigurationError
 from trading_core.events import (
     FillBooked,
@@ -31,7 +32,6 @@ from trading_core.orders import Purpose
 from trading_core.plan import Stage
 from trading_core.replay import replay_run
 from trading_core.run import Endpoint
-from trading_core.run_files import FIVE_ARTIFACTS
 from trading_core.session_supervisor import session_folder, supervise
 from trading_core.stages.files import read_stage
 from trading_core.stages.result import Check, CheckStatus, StageResult, StageStatus
@@ -63,7 +63,7 @@ def assert_nothing_twice_and_books_agree(local: Local) -> None:
 
 def assert_artifacts_saved(local: Local) -> None:
     store = ArtifactStore(local.context.run_dir)
-    assert [name for name in FIVE_ARTIFACTS if name not in store.manifest().artifacts] == []
+    assert [name for name in FIVE if name not in store.manifest().artifacts] == []
 
 
 def fills(local: Local) -> int:

@@ -14,10 +14,3 @@ def venue_server() -> Iterator[Venue]:
     """A healthy venue at real speed, shared by the tests of a module; accounts and orders accumulate."""
     with running_venue() as venue:
         yield venue
-
-
-@pytest.fixture
-def manual_venue() -> Iterator[Venue]:
-    """A fresh venue whose time stands until `advance` moves it."""
-    with running_venue(is_manual=True) as venue:
-        yield venue

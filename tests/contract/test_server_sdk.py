@@ -42,11 +42,6 @@ def account_uuid(sdk: CheckingClient) -> str:
     return str(sdk.get("/api/v3/brokerage/accounts")["accounts"][0]["uuid"])
 
 
-def filled_future(sdk: CheckingClient) -> None:
-    sdk.market_order_buy(new_id(), FUTURE, base_size="1")
-    assert sdk.last["success"] is True
-
-
 # What this venue's key may not do, or what the venue does not offer unless a switch says so.
 HTTP_FAILURES: dict[str, tuple[int, Callable[[CheckingClient], Any]]] = {
     "create_convert_quote": (403, lambda sdk: sdk.create_convert_quote("a", "b", "1")),

@@ -18,11 +18,12 @@ from tests.e2e.command import (
     short_phase2,
     wait_for,
 )
+from trading_core.artifacts import FIVE
 from trading_core.errors import StorageError
 from trading_core.events import Event, OrderAccepted, StepEnded
 from trading_core.gate.outcomes import Verdict
 from trading_core.plan import Stage
-from trading_core.run_files import FIVE_ARTIFACTS, REPORT_HTML
+from trading_core.run_files import REPORT_HTML
 from trading_core.storage.artifact_store import ArtifactStore
 from trading_core.storage.event_reader import EventReader
 
@@ -77,7 +78,7 @@ def test_a_killed_exchange_ends_no_go_and_says_that_flat_could_not_be_verified(h
     assert "close at the venue by hand, now" in one_line(done.out)
     assert "could NOT verify flat" in store.path_of(REPORT_HTML).read_text("utf-8")
     assert home.stage_status(RUN)["live_micro_test"] == "FAILED"
-    assert [name for name in FIVE_ARTIFACTS if name not in store.manifest().artifacts] == []
+    assert [name for name in FIVE if name not in store.manifest().artifacts] == []
     assert "Traceback" not in done.err + done.out
 
 
@@ -93,7 +94,7 @@ def test_an_interrupted_run_ends_reduce_only_and_flat_with_its_artifacts_saved(h
     account = home.events / "accounts" / f"rehearsal-{RUN}" / "trading_state.jsonl"
     assert json.loads(account.read_text("utf-8").splitlines()[-1])["state"] == "REDUCE_ONLY"
     store = ArtifactStore(home.run_dir(RUN))
-    assert [name for name in FIVE_ARTIFACTS if name not in store.manifest().artifacts] == []
+    assert [name for name in FIVE if name not in store.manifest().artifacts] == []
     assert store.verify() == []
     assert not is_running(exchange)
 

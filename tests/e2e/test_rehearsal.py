@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import Done, Home, finish, one_line
+from trading_core.artifacts import FIVE
 from trading_core.gate.outcomes import Outcome, Verdict
 from trading_core.plan import Stage
-from trading_core.run_files import DECISION, FIVE_ARTIFACTS, REPORT_HTML, REPORT_JSON, REPORT_MARKDOWN
+from trading_core.run_files import DECISION, REPORT_HTML, REPORT_JSON, REPORT_MARKDOWN
 from trading_core.storage.artifact_store import ArtifactStore
 from trading_core.storage.event_reader import EventReader
 
@@ -35,10 +36,10 @@ def test_a_healthy_rehearsal_ends_go_with_all_six_stages_passed(healthy: tuple[H
 def test_a_rehearsal_leaves_five_artifacts_a_decision_and_three_reports(healthy: tuple[Home, Done]) -> None:
     home, done = healthy
     store = ArtifactStore(home.run_dir(RUN))
-    names = (*FIVE_ARTIFACTS, DECISION, REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON)
+    names = (*FIVE, DECISION, REPORT_HTML, REPORT_MARKDOWN, REPORT_JSON)
     entries = store.manifest().artifacts
     assert [name for name in names if not store.path_of(name).is_file()] == []
-    assert [name for name in FIVE_ARTIFACTS if entries[name].rows == 0] == []
+    assert [name for name in FIVE if entries[name].rows == 0] == []
     assert store.verify() == []
     report = one_line(done.out).partition("report ")[2].split()[0]
     assert (home.root / report).resolve() == store.path_of(REPORT_HTML)

@@ -21,7 +21,6 @@ from trading_core.gate.outcomes import Disposition, Outcome, Reason, Verdict
 from trading_core.gate.verify import verify_run
 from trading_core.orders import TimeInForce
 from trading_core.run import RunContext
-from trading_core.run_files import EXECUTION_LOGS, MARGIN_SNAPSHOTS, RECONCILIATION_HISTORY
 from trading_core.storage.artifact_store import ArtifactMeta, ArtifactStore
 from trading_core.trading_state import TradingState
 
@@ -43,15 +42,15 @@ def test_the_same_run_unspoiled_is_go(tmp_path: Path) -> None:
 
 
 def removed(context: RunContext) -> None:
-    ArtifactStore(context.run_dir).path_of(RECONCILIATION_HISTORY).unlink()
+    ArtifactStore(context.run_dir).path_of(ArtifactName.RECONCILIATION_HISTORY).unlink()
 
 
 def emptied(context: RunContext) -> None:
-    ArtifactStore(context.run_dir).path_of(EXECUTION_LOGS).write_bytes(b"")
+    ArtifactStore(context.run_dir).path_of(ArtifactName.EXECUTION_LOGS).write_bytes(b"")
 
 
 def one_digit(context: RunContext) -> None:
-    path = ArtifactStore(context.run_dir).path_of(MARGIN_SNAPSHOTS)
+    path = ArtifactStore(context.run_dir).path_of(ArtifactName.MARGIN_SNAPSHOTS)
     whole = path.read_bytes()
     place = next(i for i, byte in enumerate(whole) if i > len(whole) // 2 and byte in b"12345678")
     path.write_bytes(whole[:place] + bytes([whole[place] + 1]) + whole[place + 1 :])
@@ -60,9 +59,9 @@ def one_digit(context: RunContext) -> None:
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (removed, ("evidence chain does not verify", RECONCILIATION_HISTORY)),
-        (emptied, ("evidence chain does not verify", EXECUTION_LOGS)),
-        (one_digit, ("evidence chain does not verify", MARGIN_SNAPSHOTS)),
+        (removed, ("evidence chain does not verify", ArtifactName.RECONCILIATION_HISTORY)),
+        (emptied, ("evidence chain does not verify", ArtifactName.EXECUTION_LOGS)),
+        (one_digit, ("evidence chain does not verify", ArtifactName.MARGIN_SNAPSHOTS)),
     ],
 )
 def test_an_artifact_that_is_not_what_was_written_is_named(
@@ -74,18 +73,19 @@ def test_an_artifact_that_is_not_what_was_written_is_named(
 def test_an_artifact_edited_after_the_analysis_is_named_too(tmp_path: Path) -> None:
     context, stages = finish(tmp_path)
     one_digit(context)
-    assert_no_go(decide(context, stages), Disposition.REPAIR, "evidence chain does not verify", MARGIN_SNAPSHOTS)
+    words = ("evidence chain does not verify", ArtifactName.MARGIN_SNAPSHOTS)
+    assert_no_go(decide(context, stages), Disposition.REPAIR, *words)
 
 
 def test_an_artifact_that_was_emptied_with_its_manifest_shows_nothing(tmp_path: Path) -> None:
     def rewritten(context: RunContext) -> None:
         store = ArtifactStore(context.run_dir)
-        path = store.path_of(RECONCILIATION_HISTORY)
+        path = store.path_of(ArtifactName.RECONCILIATION_HISTORY)
         document = json.loads(path.read_bytes()) | {"rows": []}
-        entry = store.manifest().artifacts[RECONCILIATION_HISTORY]
+        entry = store.manifest().artifacts[ArtifactName.RECONCILIATION_HISTORY]
         meta = {name: getattr(entry, name) for name in ("producer", "subject_digest", "level", "window_start_ns",
                                                          "window_end_ns")}
-        store.write(RECONCILIATION_HISTORY, json.dumps(document).encode(), ArtifactMeta(rows=0, **meta))
+        store.write(ArtifactName.RECONCILIATION_HISTORY, json.dumps(document).encode(), ArtifactMeta(rows=0, **meta))
 
     record = decide(*finish(tmp_path, spoil=rewritten))
     assert record.verdict is Verdict.NO_GO
@@ -98,7 +98,7 @@ def test_an_artifact_that_was_emptied_with_its_manifest_shows_nothing(tmp_path: 
 def test_an_artifact_of_another_subject_is_no_evidence(tmp_path: Path) -> None:
     def swapped(context: RunContext) -> None:
         other = write_run(tmp_path / "other", good_events(), subject_digest="cd" * 32)
-        swap(context, other, ArtifactName(EXECUTION_LOGS), good_events())
+        swap(context, other, ArtifactName.EXECUTION_LOGS, good_events())
 
     record = decide(*finish(tmp_path / "run", spoil=swapped))
     assert record.verdict is Verdict.NO_GO
@@ -111,7 +111,7 @@ def test_an_artifact_of_another_day_is_no_evidence(tmp_path: Path) -> None:
     yesterday = [(seq, msgspec.structs.replace(e, ts_ns=e.ts_ns - day_ns)) for seq, e in good_events()]
 
     def swapped(context: RunContext) -> None:
-        swap(context, context, ArtifactName(RECONCILIATION_HISTORY), yesterday)
+        swap(context, context, ArtifactName.RECONCILIATION_HISTORY, yesterday)
 
     record = decide(*finish(tmp_path, spoil=swapped))
     assert record.verdict is Verdict.NO_GO

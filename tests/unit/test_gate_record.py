@@ -10,6 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from tests.unit.gate_fixtures import NOW_NS, START_NS, make_input, make_ref, with_observation
+from trading_core.artifacts import ArtifactName
 from trading_core.canonical import canonical_json
 from trading_core.errors import ConfigurationError, IntegrityError
 from trading_core.gate.attempts import Attempt, AttemptLedger, CriterionTally
@@ -24,7 +25,7 @@ from trading_core.gate.subject import Subject
 from trading_core.gate.verify import verify_run
 from trading_core.plan import Level
 from trading_core.plan_files import find_plan
-from trading_core.run_files import DECISION, EXECUTION_LOGS, OBSERVATIONS
+from trading_core.run_files import DECISION, OBSERVATIONS
 from trading_core.storage.artifact_store import ArtifactMeta, ArtifactStore
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
@@ -39,8 +40,8 @@ def run_with_decision(run_dir: Path, files: GateFiles, key: Ed25519PrivateKey | 
         rows=3, producer="test", subject_digest=clean.subject.digest, level=Level.L0,
         window_start_ns=START_NS, window_end_ns=NOW_NS,
     )
-    entry = store.write(EXECUTION_LOGS, {"rows": [1, 2, 3]}, meta)
-    ref = make_ref(clean.subject.digest, artifact=EXECUTION_LOGS, sha256=entry.sha256)
+    entry = store.write(ArtifactName.EXECUTION_LOGS, {"rows": [1, 2, 3]}, meta)
+    ref = make_ref(clean.subject.digest, artifact=ArtifactName.EXECUTION_LOGS, sha256=entry.sha256)
     observations = tuple(o.model_copy(update={"refs": (ref,)}) for o in clean.observations)
     store.write(OBSERVATIONS, {"observations": observations}, meta)
     given = clean.model_copy(update={"observations": observations, "evidence": evidence_of(store)})
@@ -97,7 +98,7 @@ def test_an_untouched_run_verifies_byte_for_byte(run_dir: Path, files: GateFiles
     assert verification.is_verified
 
 
-@pytest.mark.parametrize("name", [EXECUTION_LOGS, OBSERVATIONS, GATE_INPUT, DECISION])
+@pytest.mark.parametrize("name", [ArtifactName.EXECUTION_LOGS, OBSERVATIONS, GATE_INPUT, DECISION])
 def test_one_changed_digit_is_found(run_dir: Path, files: GateFiles, name: str) -> None:
     path = run_dir / f"{name}.json"
     data = path.read_bytes()
@@ -106,7 +107,7 @@ def test_one_changed_digit_is_found(run_dir: Path, files: GateFiles, name: str) 
     assert not verify_run(run_dir, files).is_verified
 
 
-@pytest.mark.parametrize("name", [EXECUTION_LOGS, OBSERVATIONS, GATE_INPUT, DECISION])
+@pytest.mark.parametrize("name", [ArtifactName.EXECUTION_LOGS, OBSERVATIONS, GATE_INPUT, DECISION])
 def test_a_missing_artifact_is_found(run_dir: Path, files: GateFiles, name: str) -> None:
     (run_dir / f"{name}.json").unlink()
     assert not verify_run(run_dir, files).is_verified
@@ -124,9 +125,9 @@ def test_a_verdict_edited_with_its_digest_is_found(run_dir: Path, files: GateFil
 
 def test_an_artifact_replaced_with_its_digest_is_found(run_dir: Path, files: GateFiles) -> None:
     store = ArtifactStore(run_dir, lambda: NOW_NS)
-    entry = store.manifest().artifacts[EXECUTION_LOGS]
+    entry = store.manifest().artifacts[ArtifactName.EXECUTION_LOGS]
     meta = ArtifactMeta(**{n: getattr(entry, n) for n in ArtifactMeta.model_fields})
-    store.write(EXECUTION_LOGS, {"rows": [1, 2, 4]}, meta)
+    store.write(ArtifactName.EXECUTION_LOGS, {"rows": [1, 2, 4]}, meta)
     assert any("the decision was made on" in problem for problem in verify_run(run_dir, files).problems)
 
 

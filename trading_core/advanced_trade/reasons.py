@@ -94,11 +94,6 @@ def is_expected(reason: str) -> bool:
     return reason.removeprefix("PREVIEW_") in EXPECTED_REASONS
 
 
-def is_mapped(reason: str) -> bool:
-    """Tell whether a table names the reason."""
-    return reason.removeprefix("PREVIEW_") in EXPECTED_REASONS | UNEXPECTED_REASONS
-
-
 def first_known(*candidates: str) -> str:
     """Return the first reason that says something, else the first that is not empty."""
     for candidate in candidates:
