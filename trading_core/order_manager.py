@@ -192,7 +192,7 @@ class OrderManager:
     def reported(self, event: OrderReported) -> TrackedOrder | None:
         """Take a cumulative report; an older one (less filled, or not final after final) changes nothing."""
         report = event.order
-        order = self.orders.get(report.client_order_id) or self._by_venue_id.get(report.order_id)
+        order = self.orders.get(report.client_order_id) or self.by_venue_id(report.order_id)
         if order is None:
             self.foreign.add(report.order_id)
             return None
@@ -213,7 +213,7 @@ class OrderManager:
 
     def booked(self, event: FillBooked) -> TrackedOrder | None:
         """Take a confirmed fill; the same entry id twice changes nothing."""
-        order = self._by_venue_id.get(event.fill.order_id)
+        order = self.by_venue_id(event.fill.order_id)
         if order is None or any(f.entry_id == event.fill.entry_id for f in order.fills):
             return order
         order.fills.append(event.fill)

@@ -15,13 +15,13 @@ from tests.control_rig import ENDED, LIVE, ControlRig, control_rig
 from trading_core.advanced_trade.server_tls import AUTHORITY, CERTIFICATE, KEY, tls_context
 from trading_core.control.accounts import account_guard
 from trading_core.control.auth import COOKIE, CSRF_HEADER, read_token
-from trading_core.control.bodies import CONFIRMATION
 from trading_core.control.config import make_settings
 from trading_core.errors import ConfigurationError
 from trading_core.trading_state import TradingState
 
 ACTIVE, REDUCE_ONLY, HALTED = TradingState
 RESUME = {"account": LIVE, "operator": "kim", "reason": "the cause is known"}
+CONFIRMATION = "close all positions"
 CLOSE = {"account": LIVE, "confirmation": CONFIRMATION, "wait_s": 10}
 
 

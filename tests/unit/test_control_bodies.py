@@ -7,11 +7,11 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from trading_core.control.bodies import CONFIRMATION, CloseAll
+from trading_core.control.bodies import CloseAll
 
 
 def close_all(wait_s: str) -> CloseAll:
-    return CloseAll.model_validate({"confirmation": CONFIRMATION, "wait_s": json.loads(wait_s)}, strict=True)
+    return CloseAll.model_validate({"confirmation": "close all positions", "wait_s": json.loads(wait_s)}, strict=True)
 
 
 @pytest.mark.parametrize("wait_s", ["13", "13.0", "1.3e1"])

@@ -10,8 +10,6 @@ from pydantic.config import JsonDict
 from trading_core.control.actions import Done
 from trading_core.plan import PlanModel
 
-CONFIRMATION = "close all positions"  # typed by a person
-
 Name = Annotated[str, StringConstraints(max_length=200, pattern=r"^[A-Za-z0-9_-]*$")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"\S")]
 
@@ -45,7 +43,7 @@ class Lower(PlanModel):
 class CloseAll(Lower):
     """Which accounts, with the words that a person typed; the answer waits so long for the venue to be flat."""
 
-    confirmation: Literal["close all positions"]
+    confirmation: Literal["close all positions"]  # typed by a person
     wait_s: WaitSeconds = 20
 
 
