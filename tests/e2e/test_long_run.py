@@ -11,11 +11,11 @@ import pytest
 
 from tests.e2e.command import Home, children, is_running, short_phase2, wait_for
 from tests.e2e.long_rig import ENDED_WITHIN_S, POOL, LongRig, long_rig
+from trading_core.artifacts import FIVE
 from trading_core.control.accounts import account_guard
 from trading_core.errors import StorageError
 from trading_core.events import OrderSubmitted, SessionResumed, SessionStarted
 from trading_core.gate.outcomes import Verdict
-from trading_core.run_files import FIVE_ARTIFACTS
 from trading_core.storage.artifact_store import ArtifactStore
 from trading_core.storage.event_reader import EventReader
 from trading_core.store_location import StoreLocation
@@ -75,7 +75,7 @@ def assert_same_day(home: Home, undisturbed: Home, state: str) -> None:
     assert (mine.verdict, mine.chain_head) == (theirs.verdict, theirs.chain_head)
     assert state == {Verdict.GO: "GO", Verdict.CONDITIONAL: "CONDITIONAL", Verdict.NO_GO: "NoGo"}[mine.verdict]
     ours, known = (ArtifactStore(h.run_dir(RUN, "stage3")) for h in (home, undisturbed))
-    assert {name: ours.read(name) for name in FIVE_ARTIFACTS} == {name: known.read(name) for name in FIVE_ARTIFACTS}
+    assert {name: ours.read(name) for name in FIVE} == {name: known.read(name) for name in FIVE}
     with EventReader(StoreLocation(root=home.events), RUN) as reader:
         assert reader.verify().hash == mine.chain_head
         sent = [row.event.client_order_id for row in reader.events(types=(OrderSubmitted.__name__,))
@@ -137,7 +137,7 @@ def assert_ends_flat(rig: LongRig) -> None:
     assert beat.is_flat is True
     assert account_guard(rig.home.events, beat.account).state is TradingState.REDUCE_ONLY
     artifacts = ArtifactStore(rig.home.run_dir(RUN)).manifest().artifacts
-    assert [name for name in FIVE_ARTIFACTS if name not in artifacts] == []
+    assert [name for name in FIVE if name not in artifacts] == []
 
 
 def events_of(home: Home) -> int:
