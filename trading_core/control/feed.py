@@ -16,9 +16,11 @@ from trading_core.clock import NS, SystemClock, iso, wall_now_ns
 from trading_core.control.accounts import NAME, REHEARSAL
 from trading_core.control.config import ControlSettings
 from trading_core.control.view import TYPES, RunView
-from trading_core.errors import ConfigurationError, GreenlightError, IntegrityError
+from trading_core.errors import ConfigurationError, GreenlightError, StorageError
+from trading_core.gate.start_approval import subject_of
 from trading_core.heartbeat import Beat, read_beats
 from trading_core.overdue import Progress, limit_ns, overdue_of, venue_ns_of
+from trading_core.plan import Level
 from trading_core.run import RunContext
 from trading_core.run_files import RUN
 from trading_core.storage.artifact_store import ArtifactStore
@@ -39,6 +41,7 @@ class RunWatch:
     def __init__(self, settings: ControlSettings, run_dir: Path) -> None:
         self.context = context_of(run_dir)
         self.view = RunView(self.context)
+        self._run_dir = run_dir
         self._root = settings.event_store_root
         self._reader: EventReader | None = None
         self._lock = threading.Lock()
@@ -111,15 +114,21 @@ class RunWatch:
         return self.view.ts_ns if self.context.venue.value != "simulated" and self.context.speed == 1 else 0
 
     def _alerts(self, beat: Beat | None) -> tuple[list[dict[str, Any]], str]:
-        account = beat.account if beat is not None else REHEARSAL + self.context.run_id
         shown = {seq: dict(alert) for seq, alert in self.view.alerts.items()}
         try:
+            account = beat.account if beat is not None else self._account()
             for alert in AlertBook(self._root, account).alerts():
                 if alert.run_id == self.context.run_id and (alert.seq in shown or alert.seq < 0):
                     shown.setdefault(alert.seq, _without_event(alert))["answered_by"] = alert.acknowledged_by
-        except IntegrityError as e:
+        except StorageError as e:
             return list(reversed(shown.values())), str(e)
         return list(reversed(shown.values())), ""
+
+    def _account(self) -> str:
+        """Return the account of a run whose session no longer beats; the account's key may be elsewhere."""
+        if self.context.level is Level.L0:
+            return REHEARSAL + self.context.run_id
+        return subject_of(self.context.model_copy(update={"run_dir": self._run_dir})).account_fingerprint
 
 
 class Hub:
