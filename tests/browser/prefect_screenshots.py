@@ -10,10 +10,12 @@ from playwright.sync_api import ViewportSize
 
 from tests.browser.prefect_ui import SHOWN_WITHIN_MS, PrefectUi, signed_in
 from tests.browser.rooms import chromium
+from tests.e2e.command import wait_for
 from tests.e2e.up_rig import start_up, stop
 
-SIZE = ViewportSize(width=1280, height=840)
-SETTLED_MS = 2_000  # the timeline of a run is drawn after the page
+SIZE = ViewportSize(width=1240, height=800)
+BLANK_BYTES = 12_000  # a picture of an empty timeline takes 4 to 7 kB, of one with bars 30 kB
+DRAWN_WITHIN_S = 90.0
 
 
 def draw_run(ui: PrefectUi, folder: Path) -> None:
@@ -26,12 +28,13 @@ def draw_run(ui: PrefectUi, folder: Path) -> None:
     shown = ui.submit()
     ui.expect_state("Running")
     ui.page.get_by_text("preflight PASSED").wait_for()
-    shoot(ui, folder / "prefect-running.png")
-    ui.expect_state("GO")
+    shoot_run(ui, folder / "prefect-running.png")
+    ui.expect_ended(shown, "GO")
     ui.task_runs(shown, 6)
-    shoot(ui, folder / "prefect-task-runs.png")
+    shoot_run(ui, folder / "prefect-task-runs.png")
     ui.look_at(shown, "Artifacts")
-    shoot(ui, folder / "prefect-artifacts.png")
+    ui.page.get_by_role("link", name="verdict-").first.wait_for()
+    shoot_run(ui, folder / "prefect-artifacts.png")
     for kind in ("verdict", "charts"):
         ui.open_artifact(shown, kind)
         shoot(ui, folder / f"prefect-{kind}.png")
@@ -43,21 +46,20 @@ def draw_no_go(ui: PrefectUi, folder: Path) -> None:
     ui.choose(venue="simulated", faults="reject_all")
     ui.fill(run_id="refused-by-the-venue")
     ui.expect_ended(ui.submit(), "NoGo")
-    shoot(ui, folder / "prefect-no-go.png")
+    ui.page.get_by_text("go_no_go: NO-GO").first.wait_for()
+    shoot_run(ui, folder / "prefect-no-go.png")
     ui.page.goto(f"{ui.address}/v2/runs")
     ui.page.get_by_role("link", name="phase2 on simulated").first.scroll_into_view_if_needed()
     shoot(ui, folder / "prefect-runs.png")
 
 
 def draw_approval(ui: PrefectUi, folder: Path) -> None:
-    """Draw the form that a suspended run waits with, and answer no."""
+    """Draw the form that a suspended run waits with."""
     ui.open_form("phase2")
     ui.choose(venue="simulated")
     ui.fill(run_id="asks-first", requester="Rita")
     ui.page.get_by_label("Ask for approval (Optional)").click()
-    ui.submit()
-    ui.expect_state("Suspended")
-    ui.page.reload()
+    ui.expect_suspended(ui.submit())
     ui.open_approval()
     shoot(ui, folder / "prefect-approval.png")
 
@@ -65,8 +67,15 @@ def draw_approval(ui: PrefectUi, folder: Path) -> None:
 def shoot(ui: PrefectUi, path: Path) -> None:
     """Take one picture of the window."""
     ui.page.wait_for_load_state("networkidle")
-    ui.page.wait_for_timeout(SETTLED_MS)
-    ui.page.screenshot(path=path)
+    ui.page.wait_for_function("[...document.images].every(image => image.complete)")
+    ui.page.screenshot(path=path, animations="disabled")
+
+
+def shoot_run(ui: PrefectUi, path: Path) -> None:
+    """Take one picture of a run's page when its timeline, which comes after the page, is drawn."""
+    timeline = ui.page.locator("canvas").first
+    assert wait_for(lambda: len(timeline.screenshot()) > BLANK_BYTES, DRAWN_WITHIN_S), f"no timeline for {path.name}"
+    shoot(ui, path)
 
 
 def main(folder: Path) -> None:

@@ -78,6 +78,16 @@ class PrefectUi:
         self.look_at(flow_run_id)
         self.expect_state(name)
 
+    def expect_suspended(self, flow_run_id: str) -> None:
+        """Wait until a run waits for people, and look at its page, whose log says so."""
+        is_paused = self.rig.waits_for(
+            lambda: bool(self.rig.flow_run(flow_run_id)["state"]["type"] == "PAUSED"), RUN_WITHIN_S
+        )
+        assert is_paused, self.rig.flow_run(flow_run_id)
+        self.look_at(flow_run_id)
+        self.expect_state("Suspended")
+        expect(self.page.get_by_text("waiting for approval: press Resume")).to_be_visible(timeout=SHOWN_WITHIN_MS)
+
     def choose_action(self, action: str) -> Locator:
         """Choose an action of the run's menu and return the dialog that it opens."""
         self.page.get_by_role("button", name="Open menu").click()

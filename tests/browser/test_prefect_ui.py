@@ -161,14 +161,14 @@ def test_retry_after_trading_is_a_further_attempt_and_says_so(ui: PrefectUi, rig
 
 
 def test_a_suspended_run_is_approved_by_its_form_and_goes_on_to_its_verdict(ui: PrefectUi, rig: Rig) -> None:
-    flow_run_id = _held(ui, rig, "approved", "simulated")
+    flow_run_id = _held(ui, "approved", "simulated")
     ui.answer("approve", "Ada")
     ui.expect_ended(flow_run_id, "GO")
     assert [(a.approver, a.decision) for a in _answers(rig)] == [("Ada", "approve")]
 
 
 def test_a_suspended_run_is_rejected_by_its_form_and_says_so_without_having_traded(ui: PrefectUi, rig: Rig) -> None:
-    flow_run_id = _held(ui, rig, "refused", "local")
+    flow_run_id = _held(ui, "refused", "local")
     ui.answer("reject", "Bea")
     ui.expect_ended(flow_run_id, "Rejected")
     run = rig.flow_run(flow_run_id)
@@ -203,17 +203,14 @@ def _is_in(rig: Rig, flow_run_id: str, stage: str) -> bool:
     return any(task["name"] == stage and task["state"]["type"] == "RUNNING" for task in found)
 
 
-def _held(ui: PrefectUi, rig: Rig, run_id: str, venue: str) -> str:
+def _held(ui: PrefectUi, run_id: str, venue: str) -> str:
     """Start a run that must be approved, and return its id when it is suspended. Each venue is a subject of its own."""
     ui.open_form("phase2")
     ui.choose(venue=venue)
     ui.fill(run_id=run_id, requester="Rita")
     ui.page.get_by_label("Ask for approval (Optional)").click()
     flow_run_id = ui.submit()
-    assert rig.waits_for(lambda: rig.flow_run(flow_run_id)["state"]["type"] == "PAUSED"), rig.flow_run(flow_run_id)
-    ui.look_at(flow_run_id)
-    ui.expect_state("Suspended")
-    expect(ui.page.get_by_text("waiting for approval: press Resume")).to_be_visible(timeout=SHOWN_WITHIN_MS)
+    ui.expect_suspended(flow_run_id)
     return flow_run_id
 
 
