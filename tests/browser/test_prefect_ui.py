@@ -145,6 +145,7 @@ def test_retry_of_a_stage_that_was_cut_off_executes_it_and_nothing_that_passed(u
     assert runs[5:] == kept + [(stage, "Completed") for stage in STAGES[4:]]
 
 
+@pytest.mark.soak
 def test_retry_after_trading_is_a_further_attempt_and_says_so(ui: PrefectUi, rig: Rig) -> None:
     ui.open_form("phase2")
     ui.choose(venue="simulated", faults="reject_all")
