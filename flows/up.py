@@ -16,6 +16,7 @@ from types import FrameType
 import requests
 
 from flows.up_files import Started, Up, auth_string, forget_up, running_up, started, write_up
+from flows.up_flows import flows_of, stop_flows
 from flows.up_runs import settle_runs
 from trading_core.clock import NS, SystemClock, pause
 from trading_core.errors import ConfigurationError, GreenlightError
@@ -205,14 +206,23 @@ class Supervisor:
             process.wait(within_s)
         except subprocess.TimeoutExpired:
             self.say(f"{name} did not end within {within_s:g} s and is killed")
-        left = wait_for_end(below, within_s)
-        for one in left:
-            self.say(f"{one.name} (process {one.pid}) still runs after {within_s:g} s: look at the venue")
-        if name == "worker" and not left and self._server is not None:
-            settle_runs(*self._server, POOL, STOPPED, None)
+        if name == "worker":
+            self._end_runs(below)
         end_group(process)
         if name == "worker":
             self._stop_alone()
+
+    def _end_runs(self, below: list[Started]) -> None:
+        """Wait for the worker's runs, and end those that outlived it: soon no watchdog looks at them."""
+        if self._server is not None and (flows := flows_of(self._server[0], except_of=below)):
+            self.say("ending flows that lost their worker, reduce-only and flat")
+            stop_flows(flows)
+            below = [*below, *flows, *(one for flow in flows for one in descendants_of(flow.pid))]
+        left = wait_for_end(below, WORKER_WITHIN_S)
+        for one in left:
+            self.say(f"{one.name} (process {one.pid}) still runs after {WORKER_WITHIN_S:g} s: look at the venue")
+        if not left and self._server is not None:
+            settle_runs(*self._server, POOL, STOPPED, None)
 
     def _stop_alone(self) -> None:
         """Stop sessions that lost their flow: nobody would take them up, and soon no watchdog looks at them."""

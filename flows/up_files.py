@@ -26,8 +26,8 @@ class Started(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_running(self) -> bool:
-        """Tell whether this very process is still there; a dead one that nobody has reaped is not."""
-        return start_ticks_of(self.pid) == self.start_ticks
+        """Tell whether this very process is there; one gone when it was named, or that nobody reaped, is not."""
+        return self.start_ticks >= 0 and start_ticks_of(self.pid) == self.start_ticks
 
 
 class Up(msgspec.Struct, frozen=True, kw_only=True):

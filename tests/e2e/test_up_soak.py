@@ -21,7 +21,7 @@ import pytest
 from deployments.automations import SILENT_AFTER
 from tasks.window import ALIVE
 from tests.e2e.command import left_behind, wait_for
-from tests.e2e.up_rig import Rig, flow_process, start_up, stop
+from tests.e2e.up_rig import DOWN_WITHIN_S, Rig, flow_process, start_up, stop
 from trading_core.heartbeat import Beat, read_beats
 
 pytestmark = pytest.mark.soak
@@ -148,6 +148,22 @@ def test_stopping_ends_the_run_flat_and_leaves_nothing(rig: Rig) -> None:
     assert beat is not None
     assert (beat.has_ended, beat.is_flat) == (True, True)
     assert _state_in_database(rig, run) == "Stopped"
+
+
+def test_a_worker_that_dies_ends_everything_and_the_flow_that_outlived_it_ends_flat(tmp_path: Path) -> None:
+    rig = start_up(tmp_path)
+    run = str(rig.start("rollout/phase2", {**LOCAL, "run_id": "left"}).json()["id"])
+    assert rig.waits_for(lambda: _beat(rig, "left") is not None)
+    parts = json.loads((rig.prefect / "up.json").read_text("utf-8"))["children"]
+    os.kill(next(part["pid"] for part in parts if part["name"] == "worker"), signal.SIGKILL)
+    _, err = rig.process.communicate(timeout=DOWN_WITHIN_S)
+    assert (rig.process.returncode, "worker ended with code -9" in err) == (1, True), err
+    assert left_behind(rig.home) == []
+    beat = _beat(rig, "left")
+    assert beat is not None
+    # Its flow ended it: it was never alone.
+    assert (beat.has_ended, beat.is_flat, beat.orphaned_ns) == (True, True, 0)
+    assert _state_in_database(rig, run) in ("Stopped", "Crashed")
 
 
 def test_down_ends_what_a_killed_up_left_and_nothing_else(tmp_path: Path) -> None:
