@@ -13,20 +13,27 @@ import argparse
 import os
 import socket
 import sys
+from collections.abc import Callable
 from functools import partial
+from typing import TypeVar
 
 import anyio
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.utilities.processutils import setup_signal_handlers_worker
 from prefect.workers.process import ProcessWorker
 
 from deployments.takeover import last_beat_ns, living_worker, take_over
-from trading_core.clock import SystemClock
+from trading_core.clock import NS, SystemClock
 from trading_core.errors import ConfigurationError
 from trading_core.settings import load_settings
 
 BEAT_EVERY_S = 5  # a dead worker is noticed after three of them
 LOOK_EVERY_S = 2.0
+# After an outage of the API a living worker may be silent for longer than a dead one: it asks again after up to 80 s.
+AFTER_OUTAGE_S = 120.0
+
+Answer = TypeVar("Answer")
 
 
 async def serve(pools: list[str], *, is_standby: bool) -> None:
@@ -39,15 +46,35 @@ async def serve(pools: list[str], *, is_standby: bool) -> None:
 
 
 async def _serve_one(pool: str, name: str, is_standby: bool) -> None:
-    while other := await anyio.to_thread.run_sync(_other, pool, name):
-        if not is_standby:
+    clock = SystemClock()
+    not_before_ns = 0
+    while True:
+        other, has_been_away = await when_it_answers(partial(_other, pool, name))
+        if has_been_away:
+            not_before_ns = clock.stopwatch_ns() + int(AFTER_OUTAGE_S * NS)
+        if other and not is_standby:
             raise ConfigurationError(f"{pool} is served by {other}: end that worker first, or start a --standby")
+        if not other and clock.stopwatch_ns() >= not_before_ns:
+            break
         await anyio.sleep(LOOK_EVERY_S)
-    await anyio.to_thread.run_sync(_settle, pool)
+    await when_it_answers(partial(_settle, pool))
     worker = ProcessWorker(
         name=name, work_pool_name=pool, create_pool_if_not_found=False, heartbeat_interval_seconds=BEAT_EVERY_S
     )
     await worker.start(printer=_say)
+
+
+async def when_it_answers(ask: Callable[[], Answer], every_s: float = LOOK_EVERY_S) -> tuple[Answer, bool]:
+    """Return the answer and whether the API was away meanwhile: a worker that waits outlives its server."""
+    has_been_away = False
+    while True:
+        try:
+            return await anyio.to_thread.run_sync(ask), has_been_away
+        except httpx.TransportError as e:
+            if not has_been_away:
+                _say(f"Prefect's API does not answer ({e}): waiting for it")
+            has_been_away = True
+            await anyio.sleep(every_s)
 
 
 def _other(pool: str, name: str) -> str:
