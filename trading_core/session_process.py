@@ -18,6 +18,8 @@ from pathlib import Path
 from trading_core.bootstrap import Connection, account_name, connect, make_guard, venue_of_session
 from trading_core.clock import NS, Clock, SystemClock, iso, pause
 from trading_core.errors import ConfigurationError, StorageError
+from trading_core.gate.attempts import Attempt
+from trading_core.gate.publish import GateFiles
 from trading_core.gate.signing import signing_key
 from trading_core.gate.subject import Subject
 from trading_core.heartbeat import BEAT_EVERY_S, Heartbeat, beat_path
@@ -67,6 +69,7 @@ def run_session(context: RunContext, endpoint: Endpoint, lifeline: Lifeline | No
         ):
             products = {p.product_id: connection.venue.product(p.product_id) for p in context.plan.products}
             log = RunLog(context, products, store, connection.executor)
+            _note_attempt(context, connection.clock.now_ns())
             with stored_events(context, store) as stored:
                 result = stage.run(_given(context, endpoint, connection, products, log, stored, lifeline))
             log.finish()
@@ -76,6 +79,15 @@ def run_session(context: RunContext, endpoint: Endpoint, lifeline: Lifeline | No
         # Whether the venue is flat was found out: a disk that fills up afterwards must not hide it.
         return stage.not_stored(result, e)
     return result
+
+
+def _note_attempt(context: RunContext, now_ns: int) -> None:
+    """Note the attempt as open before it trades, so that it counts even if nobody comes to decide it."""
+    attempt = Attempt(
+        attempt_id=context.order_prefix, run_id=context.run_id, subject_digest=context.subject_digest,
+        level=context.level, ts_ns=now_ns, tallies={},
+    )
+    GateFiles(context.event_store_root).attempts.begin(attempt)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from tests.unit.gate_fixtures import make_input, with_observation
-from trading_core.gate.attempts import Attempt, attempt_of, prior_of
+from trading_core.gate.attempts import Attempt, CriterionTally, attempt_of, prior_of
 from trading_core.gate.decide import GateInput, decide
 from trading_core.gate.evidence import Tally
 from trading_core.gate.outcomes import Disposition, Verdict
@@ -54,9 +54,15 @@ def drawn(random: Random, acceptance: float, p_symbol: dict[str, float]) -> dict
     return tallies
 
 
-def climb(base: GateInput, random: Random, acceptance: float, p_symbol: dict[str, float]) -> Verdict | None:
-    """Run one subject until it is GO or REJECTed, at most ATTEMPTS_MAX times; None if neither came."""
+def climb(
+    base: GateInput, random: Random, acceptance: float, p_symbol: dict[str, float], is_killed: bool
+) -> Verdict | None:
+    """Run one subject until it is GO or REJECTed, at most ATTEMPTS_MAX times; None if neither came.
+
+    `is_killed`: somebody looks at each attempt before its decision, and kills it unless it would be promoted.
+    """
     ledger: list[Attempt] = []
+    killed: dict[str, dict[str, CriterionTally]] = {}
     subject = base.subject.digest
     for n in range(ATTEMPTS_MAX):
         by_symbol = drawn(random, acceptance, p_symbol)
@@ -65,26 +71,29 @@ def climb(base: GateInput, random: Random, acceptance: float, p_symbol: dict[str
         )
         run = with_observation(base, "order_acceptance", pooled=pooled, by_symbol=by_symbol)
         attempt_id = f"attempt-{n}"
-        prior = prior_of(ledger, subject, Level.L0, attempt_id)
+        prior = prior_of(ledger, subject, Level.L0, attempt_id, lambda attempt: killed[attempt.attempt_id])
         record = decide(run.model_copy(update={"attempts": prior, "attempt_id": attempt_id}))
         if record.verdict is not Verdict.NO_GO:
             return record.verdict
-        if record.disposition is Disposition.REJECT:
-            return Verdict.NO_GO
-        ledger.append(
-            attempt_of(
-                record.criteria, attempt_id=attempt_id, run_id="r", subject_digest=subject, level=Level.L0, ts_ns=n
-            )
+        attempt = attempt_of(
+            record.criteria, attempt_id=attempt_id, run_id="r", subject_digest=subject, level=Level.L0, ts_ns=n
         )
+        if is_killed:
+            killed[attempt_id] = attempt.tallies
+            ledger.append(attempt.model_copy(update={"tallies": {}, "is_open": True}))
+        elif record.disposition is Disposition.REJECT:
+            return Verdict.NO_GO
+        else:
+            ledger.append(attempt)
     return None
 
 
 def simulate(
-    subjects: int, acceptance: float, seed: int, p_symbol: dict[str, float] | None = None
+    subjects: int, acceptance: float, seed: int, p_symbol: dict[str, float] | None = None, is_killed: bool = False
 ) -> Endings:
     """Return how so many subjects of the same true acceptance end."""
     random, base = Random(seed), given()
-    ended = [climb(base, random, acceptance, p_symbol or {}) for _ in range(subjects)]
+    ended = [climb(base, random, acceptance, p_symbol or {}, is_killed) for _ in range(subjects)]
     return Endings(
         go=sum(v in (Verdict.GO, Verdict.CONDITIONAL) for v in ended), refused=ended.count(Verdict.NO_GO),
         unproven=ended.count(None),
@@ -93,6 +102,10 @@ def simulate(
 
 def test_a_bot_at_the_boundary_is_rarely_promoted_however_often_it_is_run_again() -> None:
     assert simulate(subjects=80, acceptance=BOUNDARY, seed=20261121).share_go <= FALSE_GO_MAX
+
+
+def test_a_bot_that_is_killed_whenever_it_looks_bad_does_not_improve_its_odds() -> None:
+    assert simulate(subjects=60, acceptance=BOUNDARY, seed=20261121, is_killed=True).share_go <= FALSE_GO_MAX
 
 
 def test_a_good_bot_is_promoted_and_a_bad_one_refused() -> None:

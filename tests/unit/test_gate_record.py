@@ -244,12 +244,16 @@ def attempt(attempt_id: str, successes: int, failures: int, subject: str = "s", 
     )
 
 
+def none_open(attempt: Attempt) -> dict[str, CriterionTally]:
+    raise AssertionError(f"attempt {attempt.attempt_id} was decided: its events need not be read")
+
+
 def test_attempts_add_up_for_one_subject_and_level(tmp_path: Path) -> None:
     ledger = AttemptLedger(tmp_path / "attempts.jsonl")
     of_others = (attempt("c", 9, 9, "other"), attempt("d", 9, 9, "s", Level.L3))
     for entry in (attempt("a", 40, 1), attempt("b", 30, 2), *of_others):
         ledger.record(entry)
-    prior = ledger.prior("s", Level.L0, "now")["m"]
+    prior = ledger.prior("s", Level.L0, "now", none_open)["m"]
     assert (prior.pooled, prior.attempts) == (Tally(successes=70, failures=3), 2)
     assert prior.by_symbol["BTC-USD"] == prior.pooled
 
@@ -258,12 +262,48 @@ def test_a_resumed_attempt_replaces_its_earlier_entry_and_is_not_its_own_past(tm
     ledger = AttemptLedger(tmp_path / "attempts.jsonl")
     for entry in (attempt("a", 10, 0), attempt("a", 40, 1)):
         ledger.record(entry)
-    assert ledger.prior("s", Level.L0, "now")["m"].pooled == Tally(successes=40, failures=1)
-    assert ledger.prior("s", Level.L0, "a") == {}
+    assert ledger.prior("s", Level.L0, "now", none_open)["m"].pooled == Tally(successes=40, failures=1)
+    assert ledger.prior("s", Level.L0, "a", none_open) == {}
+
+
+def test_an_attempt_is_noted_open_once_and_counts_by_its_events_until_it_is_decided(tmp_path: Path) -> None:
+    ledger, own = AttemptLedger(tmp_path / "attempts.jsonl"), attempt("a", 40, 1)
+    for _ in range(2):  # a session that was killed goes on
+        ledger.begin(own)
+    assert [(entry.is_open, entry.tallies) for entry in ledger.attempts()] == [(True, {})]
+    assert ledger.prior("s", Level.L0, "now", lambda _: own.tallies)["m"].pooled == Tally(successes=40, failures=1)
+    ledger.record(attempt("a", 60, 2))
+    assert ledger.prior("s", Level.L0, "now", none_open)["m"].pooled == Tally(successes=60, failures=2)
+    ledger.begin(own)
+    assert len(ledger.attempts()) == 2
+
+
+def test_noting_a_repeated_attempt_open_takes_nothing_from_what_it_showed(tmp_path: Path) -> None:
+    ledger = AttemptLedger(tmp_path / "attempts.jsonl")
+    ledger.record(attempt("a", 40, 1))
+    ledger.begin(attempt("a", 0, 0))
+    assert ledger.prior("s", Level.L0, "now", none_open)["m"].pooled == Tally(successes=40, failures=1)
+
+
+def test_a_decision_without_tallies_does_not_close_an_attempt_that_traded(tmp_path: Path) -> None:
+    ledger, own = AttemptLedger(tmp_path / "attempts.jsonl"), attempt("a", 0, 9)
+    ledger.begin(own)
+    ledger.record(own.model_copy(update={"tallies": {}}))
+    assert ledger.prior("s", Level.L0, "now", lambda _: own.tallies)["m"].pooled == Tally(successes=0, failures=9)
+
+
+def test_an_attempt_left_open_before_a_decision_is_known_by_it(tmp_path: Path) -> None:
+    ledger = AttemptLedger(tmp_path / "attempts.jsonl")
+    for name in ("killed", "window"):
+        ledger.begin(attempt(name, 1, 0))
+    ledger.record(attempt("window", 1, 0))
+    ledger.begin(attempt("later", 1, 0))
+    assert ledger.open_before("window") == {"killed"}
+    assert ledger.open_before("never") == frozenset()
 
 
 def test_a_decision_leaves_its_tallies_for_the_next_attempt(run_dir: Path, files: GateFiles) -> None:
-    prior = files.attempts.prior(make_input().subject.digest, Level.L0, "another")
+    prior = files.attempts.prior(make_input().subject.digest, Level.L0, "another", none_open)
     assert prior["place_order_latency_ms"].pooled == Tally(successes=400, failures=0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -25,7 +25,7 @@ class CriterionTally(PlanModel):
 
 
 class Attempt(PlanModel):
-    """One attempt. A later entry with the same id is the same attempt, gone on: it replaces the earlier one."""
+    """One attempt: noted open when its trading begins, and by its decision, the last of which counts."""
 
     attempt_id: str
     run_id: str
@@ -33,6 +33,11 @@ class Attempt(PlanModel):
     level: Level
     ts_ns: int
     tallies: dict[str, CriterionTally]
+    is_open: bool = False  # its trading began, and this entry says nothing of what it showed
+
+
+# What an attempt showed that was noted open and that no decision has tallied.
+Count = Callable[[Attempt], Mapping[str, CriterionTally]]
 
 
 class AttemptLedger:
@@ -45,6 +50,11 @@ class AttemptLedger:
         """Add the attempt, durably."""
         self._log.append(attempt)
 
+    def begin(self, attempt: Attempt) -> None:
+        """Note an attempt as open, durably, before it trades; one that was noted before only goes on."""
+        if _key(attempt) not in {_key(entry) for entry in self.attempts() if entry.is_open}:
+            self.record(attempt.model_copy(update={"tallies": {}, "is_open": True}))
+
     def attempts(self) -> list[Attempt]:
         """Return every entry, oldest first. Raises IntegrityError if the ledger does not verify."""
         try:
@@ -53,7 +63,8 @@ class AttemptLedger:
             raise IntegrityError(f"{self._log.path} holds an entry that is no attempt: {e.errors()[0]['msg']}") from e
 
     def prior(
-        self, subject_digest: str, level: Level, attempt_id: str, left_out: frozenset[str] = frozenset()
+        self, subject_digest: str, level: Level, attempt_id: str, count: Count,
+        left_out: frozenset[str] = frozenset(),
     ) -> dict[str, PriorTally]:
         """Return, by criterion, what the *other* attempts of this subject at this level have shown.
 
@@ -61,19 +72,36 @@ class AttemptLedger:
         are `left_out` were judged by themselves: a window does not live on what an earlier one has shown.
         """
         others = [a for a in self.attempts() if a.attempt_id not in left_out]
-        return prior_of(others, subject_digest, level, attempt_id)
+        return prior_of(others, subject_digest, level, attempt_id, count)
+
+    def open_before(self, attempt_id: str) -> frozenset[str]:
+        """Return the attempts that were noted open before the last decision of this one, and never decided."""
+        entries = self.attempts()
+        decided = {entry.attempt_id: at for at, entry in enumerate(entries) if not entry.is_open}
+        until = decided.get(attempt_id, 0)
+        return frozenset(entry.attempt_id for entry in entries[:until] if entry.attempt_id not in decided)
 
 
 def prior_of(
-    attempts: Iterable[Attempt], subject_digest: str, level: Level, attempt_id: str
+    attempts: Iterable[Attempt], subject_digest: str, level: Level, attempt_id: str, count: Count
 ) -> dict[str, PriorTally]:
-    """Return, by criterion, the sums of the subject's attempts at the level, without the attempt of the id."""
-    last = {
-        a.attempt_id: a for a in attempts
-        if a.subject_digest == subject_digest and a.level is level and a.attempt_id != attempt_id
-    }
-    names = sorted({name for attempt in last.values() for name in attempt.tallies})
-    return {name: _sum([a.tallies[name] for a in last.values() if name in a.tallies]) for name in names}
+    """Return, by criterion, the sums of the subject's attempts at the level, without the attempt of the id.
+
+    One that was never decided, or whose decision had nothing to tally, showed what `count` says: killing an attempt
+    that looks bad makes nothing of it disappear.
+    """
+    opened: dict[str, Attempt] = {}
+    last: dict[str, Attempt] = {}
+    for attempt in attempts:
+        if _key(attempt)[1:] == (subject_digest, level) and attempt.attempt_id != attempt_id:
+            if attempt.is_open:
+                opened.setdefault(attempt.attempt_id, attempt)
+            else:
+                last[attempt.attempt_id] = attempt
+    noted = {name: attempt.tallies for name, attempt in last.items() if attempt.tallies or name not in opened}
+    shown = [*noted.values(), *(count(attempt) for name, attempt in opened.items() if name not in noted)]
+    names = sorted({name for tallies in shown for name in tallies})
+    return {name: _sum([tallies[name] for tallies in shown if name in tallies]) for name in names}
 
 
 def attempt_of(
@@ -92,6 +120,10 @@ def attempt_of(
             if r.tally is not None
         },
     )
+
+
+def _key(attempt: Attempt) -> tuple[str, str, Level]:
+    return attempt.attempt_id, attempt.subject_digest, attempt.level
 
 
 def _sum(tallies: list[CriterionTally]) -> PriorTally:

@@ -14,6 +14,7 @@ from trading_core.bootstrap import account_name, make_guard
 from trading_core.clock import VirtualClock
 from trading_core.errors import IntegrityError, StorageError
 from trading_core.events import GuardrailTripped, GuardrailWatched
+from trading_core.gate.attempts import Attempt, CriterionTally
 from trading_core.gate.baselines import baselines
 from trading_core.gate.decide import DecisionRecord, GateInput, gate_name
 from trading_core.gate.demotions import DemotionCause
@@ -21,7 +22,7 @@ from trading_core.gate.evidence import EvidenceRef, MirrorState, Observation
 from trading_core.gate.fold import GuardrailStatus, StageSummary
 from trading_core.gate.outcomes import Disposition, Verdict
 from trading_core.gate.publish import GateFiles, evidence_of, publish
-from trading_core.gate.result import Baseline
+from trading_core.gate.result import Baseline, PriorTally
 from trading_core.gate.start_approval import requester_of, without_own_yes
 from trading_core.gate.subject import Subject
 from trading_core.mirroring import mirrored
@@ -30,7 +31,7 @@ from trading_core.run import RunContext
 from trading_core.run_files import OBSERVATIONS, PLAN, SUBJECT, stage_result
 from trading_core.stages.files import keep, write_document
 from trading_core.stages.result import Check, CheckStatus, StageResult, StageStatus
-from trading_core.stages.undecided import undecided
+from trading_core.stages.undecided import tallies_of, undecided
 from trading_core.storage.artifact_store import ArtifactStore, Manifest
 from trading_core.storage.event_reader import EventReader
 from trading_core.tenure import demote
@@ -96,6 +97,8 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
     # A repeated simulation is the same attempt, not a further one: it shows nothing new.
     attempt_id = context.order_prefix
     plan, subject = _documents(store)
+    prior, unread = _prior(context, plan, files)
+    broken += unread
     gate = gate_name(plan)
     return GateInput(
         run_id=context.run_id,
@@ -110,7 +113,7 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
         observations=observations,
         stages=tuple(StageSummary(stage=s.stage, status=s.status, summary=s.summary) for s in stages),
         guardrails=chain.guardrails,
-        attempts=files.attempts.prior(context.subject_digest, context.level, attempt_id, _judged(context, plan, files)),
+        attempts=prior,
         baselines=_baselines(context, plan, subject, files),
         waivers=files.people.waivers(gate, now_ns),
         used_waivers=files.decisions.used_waivers(except_of=attempt_id),
@@ -124,6 +127,23 @@ def gather(context: RunContext, stages: Sequence[StageResult], now_ns: int, file
     )
 
 
+def _prior(context: RunContext, plan: Plan, files: GateFiles) -> tuple[dict[str, PriorTally], list[str]]:
+    """Return what the other attempts have shown, by criterion, and why that of an undecided one is not known."""
+    unread: list[str] = []
+
+    def count(attempt: Attempt) -> dict[str, CriterionTally]:
+        try:
+            return tallies_of(context, attempt)
+        except StorageError as e:
+            unread.append(f"what undecided run {attempt.run_id} showed cannot be read: {e}")
+            return {}
+
+    prior = files.attempts.prior(
+        context.subject_digest, context.level, context.order_prefix, count, _judged(context, plan, files)
+    )
+    return prior, unread
+
+
 def _judged(context: RunContext, plan: Plan, files: GateFiles) -> frozenset[str]:
     """Return the attempts up to the last GO where windows follow each other: each window after it stands alone."""
     if not plan.tenure.is_rolling:
@@ -133,7 +153,9 @@ def _judged(context: RunContext, plan: Plan, files: GateFiles) -> frozenset[str]
         if (r.subject_digest, r.level) == (context.subject_digest, context.level)
     ]
     last_go = max((i for i, r in enumerate(mine) if r.verdict is Verdict.GO), default=-1)
-    return frozenset(r.attempt_id for r in mine[: last_go + 1])
+    if last_go < 0:
+        return frozenset()
+    return frozenset(r.attempt_id for r in mine[: last_go + 1]) | files.attempts.open_before(mine[last_go].attempt_id)
 
 
 def _baselines(context: RunContext, plan: Plan, subject: Subject, files: GateFiles) -> dict[str, Baseline]:
