@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from trading_core.events_decisions import DRILL as DRILL
 from trading_core.events_decisions import BookDoubted as BookDoubted
 from trading_core.events_decisions import BracketAdopted as BracketAdopted
 from trading_core.events_decisions import CancelRequested as CancelRequested

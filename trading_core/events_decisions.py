@@ -10,6 +10,8 @@ from trading_core.money import Bps, Notional, Price, Size
 from trading_core.orders import OrderIntent, Side
 from trading_core.trading_state import TradingState
 
+DRILL = "reduce-only drill"  # why the protocol tightens a symbol; any other reason is no drill
+
 
 class SignalRaised(Event, frozen=True, kw_only=True, tag=True):
     """A strategy or a protocol step wants an order."""

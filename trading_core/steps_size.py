@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from trading_core.clock import NS
 from trading_core.desk import Desk
+from trading_core.events import DRILL
 from trading_core.money import BPS, ZERO, Size
 from trading_core.moves import (
     ANSWER_WITHIN_S,
@@ -26,6 +27,7 @@ from trading_core.orders import OrderIntent, OrderStatus, OrderType, Purpose, Si
 from trading_core.plan import BracketDistance
 from trading_core.risk import Denial, DenialReason
 from trading_core.script import Script, Until
+from trading_core.trading_state import TradingState
 
 SIZE_REACHED = Decimal("0.95")  # of the target: the rest may be below what a piece may be
 TAKING_BPS = Decimal(20)  # how far through the touch an order is priced that is to fill at once
@@ -118,8 +120,10 @@ def _tighten_one(desk: Desk, product_id: str) -> Generator[Until, None, tuple[bo
     if isinstance(resting, Denial) or desk.is_dust(product_id):
         return False, desk.now_ns
     yield from answered(desk, [resting])
+    if desk.state_of(product_id) is not TradingState.ACTIVE:  # tightened meanwhile: what is refused now shows nothing
+        return False, desk.now_ns
     start_ns = desk.now_ns
-    desk.tighten_symbol(product_id, "reduce-only drill")
+    desk.tighten_symbol(product_id, DRILL)
     refused = desk.place(away_order(desk, product_id, Purpose.PROBE_ENTRY_WHILE_REDUCING), cause)
     yield Until(lambda: resting.is_final, desk.now_ns + ANSWER_WITHIN_S * NS)
     yield from close_position(desk, product_id, cause, Purpose.PROBE_EXIT_WHILE_REDUCING)

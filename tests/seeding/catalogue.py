@@ -10,6 +10,9 @@ ORDERS = ("unit/test_order_manager", "unit/test_engine")
 ENGINE = ("unit/test_foreign_fills",)
 LADDER = ("unit/test_emergency",)
 SESSION = ("unit/test_session", "unit/test_order_manager")
+TOLD = ("unit/test_told",)
+TRANSFERS = ("unit/test_transfers",)
+DRILLS = ("unit/test_steps_size",)
 
 BY_HAND: tuple[Fault, ...] = (
     # ── ledger ──
@@ -114,6 +117,45 @@ BY_HAND: tuple[Fault, ...] = (
     swap("engine", "guardrails are looked at before anything is placed",
          "        self._watch()  # before anything is placed: an order of this tick must not leave ahead of a latch\n",
          "", *ENGINE),
+    # ── what the venue tells on the stream ──
+    swap("told", "a wrong book is forgotten", "                book.clear()\n", "", *TOLD),
+    swap("told", "a wrong book is read again", "                desk.decisions.commands.append(Resubscribe(",
+         "                print(repr(", *TOLD),
+    swap("told", "the worse side of the book counts",
+         "apart = max(abs(bid / quoted.bid - 1), abs(ask / quoted.ask - 1)) * BPS",
+         "apart = abs(bid / quoted.bid - 1) * BPS", *TOLD),
+    swap("told", "a look in agreement begins anew",
+         "            self._apart.pop(quoted.product_id, None)\n", "", *TOLD),
+    swap("told", "one look apart is no doubt",
+         "if self._apart[quoted.product_id] < TOUCH_LOOKS_MAX:", "if False:", *TOLD),
+    swap("told", "what is not online takes no entry", "if is_ours and status not in ONLINE:",
+         'if is_ours and status == "offline":', *TOLD),
+    swap("told", "what is online is not tightened", "if is_ours and status not in ONLINE:", "if is_ours:", *TOLD),
+    swap("told", "between two readings the worse margin holds", "            desk.margin_utilization = max(\n",
+         "            desk.margin_utilization = min(\n", *TOLD),
+    swap("told", "another margin level is read at once",
+         "            if is_another_level:", "            if False:", *TOLD),
+    swap("told", "a missing bar forgets those before it", "            closes.clear()\n", "            pass\n", *TOLD),
+    # ── transfers ──
+    swap("transfers", "an announcement counts once", "if filed.transfer_id not in self.known and ", "if ", *TRANSFERS),
+    swap("transfers", "what came before the run is in its opening",
+         "filed.filed_ns >= self.since_ns", "True", *TRANSFERS),
+    swap("transfers", "a transfer is booked to the cent", "ZERO) == difference != 0:",
+         "ZERO) // 1 == difference // 1 != 0:", *TRANSFERS),
+    swap("transfers", "what arrived is not awaited again",
+         "        self.pending = [filed for filed in self.pending if filed not in found]\n", "", *TRANSFERS),
+    swap("transfers", "a currency explains its own difference only",
+         "if f.currency == currency]", "if True]", *TRANSFERS),
+    swap("desk", "a transfer is no profit", "self.ledger.opening_equity - self.ledger.transfers() - before",
+         "self.ledger.opening_equity - before", *TRANSFERS),
+    # ── evidence of a drill ──
+    swap("metrics/steps_size", "only the drill is evidence of the drill", "is_drill = reason == ev.DRILL",
+         "is_drill = bool(reason)", *DRILLS),
+    swap("metrics/steps_size", "what was tightened before was not drilled",
+         "in reversed(facts.of(ev.SymbolTightened))}",
+         "in facts.of(ev.SymbolTightened)}", *DRILLS),
+    swap("steps_size", "a symbol that is tightened already is not drilled",
+         "if desk.state_of(product_id) is not TradingState.ACTIVE:", "if False:", *DRILLS),
     # ── emergency ladder ──
     swap("emergency", "open orders are not flat", "is_flat = account.open_orders == 0", "is_flat = True", *LADDER),
     swap("emergency", "what the account held before is not sold",

@@ -7,11 +7,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.desk_builders import make_plan
+from tests.core_builders import make_product
+from tests.desk_builders import Market, make_plan
+from tests.evidence_runs import EXIT, RunWriter, load_run, make_intent, write_run
 from tests.sim_rig import SimRig
-from trading_core.events import LocalStopChanged, OrderSubmitted, StepEnded, SymbolTightened
-from trading_core.orders import OrderStatus, OrderType, Side, TimeInForce
-from trading_core.plan import Plan
+from trading_core.desk import Desk
+from trading_core.engine import Engine
+from trading_core.events import (
+    DRILL,
+    AnyEvent,
+    LocalStopChanged,
+    OrderAccepted,
+    OrderDenied,
+    OrderSubmitted,
+    StatusTold,
+    StepEnded,
+    SymbolTightened,
+)
+from trading_core.metrics import steps_size
+from trading_core.metrics.facts import Facts, View
+from trading_core.orders import OrderStatus, OrderType, Purpose, Side, TimeInForce
+from trading_core.plan import Plan, load_plan
 from trading_core.protocol import AFTER_TRADING, BEFORE_TRADING
 from trading_core.trading_state import TradingState
 
@@ -69,6 +85,58 @@ def test_every_symbol_but_the_first_is_tightened_and_the_account_is_not(tmp_path
     [ended] = [e for e in rig.log.of(StepEnded) if e.step == "reduce_only_transition"]
     assert ended.is_shown, ended.detail
     assert [e.product_id for e in rig.log.of(SymbolTightened)] == ["ETH-USD"]
+
+
+def test_a_symbol_that_the_venue_takes_offline_during_its_drill_is_not_drilled() -> None:
+    products = (make_product(), make_product(product_id="ETH-USD"))
+    desk = Desk(plan_of(), {p.product_id: p for p in products}, "run")
+    market = Market(products=products, engine=Engine(desk, STEPS["reduce_only_transition"](desk)))
+    records: list[AnyEvent] = []
+    for _ in range(300):
+        market.book(product_id="ETH-USD")
+        records += market.tick().records
+        for order in [o for o in desk.orders.live("ETH-USD") if o.status is OrderStatus.SUBMITTED]:
+            is_first = desk.is_dust("ETH-USD")
+            if not is_first:
+                market.feed(StatusTold(ts_ns=market.now_ns, product_id="ETH-USD", status="cancel_only", message=""))
+            records += market.feed(OrderAccepted(
+                ts_ns=market.now_ns, client_order_id=order.client_order_id, order_id=f"v-{order.client_order_id}",
+                latency_ms=Decimal(1))).records
+            if is_first:
+                market.fill(order)
+    assert not desk.is_dust("ETH-USD")
+    assert not [r for r in records if isinstance(r, SymbolTightened) and r.reason == DRILL]
+    assert not desk.steps_ended["reduce_only_transition"].is_shown
+
+
+@pytest.mark.parametrize(
+    ("reasons", "is_seen", "is_provoked"),
+    [
+        ([DRILL], True, True),
+        (["the venue says that the product is offline"], False, False),
+        (["the venue says that the product is offline", DRILL], False, False),  # it refused before the drill did
+        ([DRILL, "the venue says that the product is offline"], True, True),
+    ],
+)
+def test_only_the_drill_is_evidence_of_the_drill(
+    tmp_path: Path, reasons: list[str], is_seen: bool, is_provoked: bool
+) -> None:
+    run, criteria = RunWriter(plan_of()), load_plan(Path("deployments/plans/stage4.toml")).criteria
+    for reason in reasons:
+        run.add(SymbolTightened(
+            ts_ns=run.now_ns, product_id="ETH-USD", state=TradingState.REDUCE_ONLY, reason=reason))
+    probe = make_intent(product_id="ETH-USD", purpose=Purpose.PROBE_ENTRY_WHILE_REDUCING)
+    run.add(OrderDenied(
+        ts_ns=run.now_ns, signal_id=run.signal("drill", probe), intent=probe, reason="REDUCE_ONLY", detail="test"))
+    run.order("drill", product_id="ETH-USD", purpose=Purpose.PROBE_EXIT_WHILE_REDUCING, **EXIT)
+    [criterion] = [c for c in criteria if c.metric == "reduce_only_transition"]
+    view = View(plan_of(), criterion, load_run(write_run(tmp_path)), Facts(run.events), None)
+    effect = steps_size.reduce_only_transition(view)
+    assert (bool(effect.seen), bool(effect.provoked), effect.missing) == (
+        is_seen, is_provoked, [] if is_seen else ["ETH-USD"])
+    run.order("entry_and_exit", product_id="ETH-USD")  # a leak, whoever tightened
+    assert steps_size.reduce_only_transition(
+        View(plan_of(), criterion, load_run(write_run(tmp_path / "2")), Facts(run.events), None)).is_contradicted
 
 
 def test_fill_or_kill_and_a_bracket_of_its_own_are_taken(tmp_path: Path) -> None:

@@ -100,8 +100,16 @@ def test_whatever_arrives_together_is_explained_by_announcements_alone(announced
     assert {f.transfer_id for f in found} | {f.transfer_id for f in transfers.pending} == {
         f"t{n}" for n in range(len(announced))
     }
+    assert not [f for f in found if f in transfers.pending]
     if others == 0 and difference != 0:
         assert found
+
+
+def test_an_announcement_explains_its_own_currency_only() -> None:
+    transfers = Transfers()
+    transfers.take(filed(1, "500"))
+    transfers.take(filed(2, "700", currency="USDC"))
+    assert transfers.arrived({"USD": D(0), "USDC": D(0)}, {"USD": D(700), "USDC": D(0)}) == []
 
 
 def test_the_file_is_a_chain_that_only_grows(tmp_path: Path) -> None:

@@ -75,12 +75,17 @@ def size_reached(view: View) -> Effect:
 
 
 def reduce_only_transition(view: View) -> Effect:
-    """After each symbol was tightened: its entry was denied, none left any more, and its exit was accepted."""
+    """After the drill tightened each symbol: its entry was denied, none left any more, and its exit was accepted.
+
+    A symbol that something else tightened first, such as the venue's status, was not drilled: what it refuses then
+    it refuses for another reason. An order that leaves to enter contradicts all the same.
+    """
     facts, taken = view.facts, view.facts.taken()
-    tight = {e.product_id: (seq, e) for seq, e in facts.of(ev.SymbolTightened)}
+    tight = {e.product_id: (seq, e.reason) for seq, e in reversed(facts.of(ev.SymbolTightened))}  # the first of each
     provoked, seen, products, leaks = [], [], set(), False
-    for product_id, (start, _) in tight.items():
-        provoked.append(start)
+    for product_id, (start, reason) in tight.items():
+        is_drill = reason == ev.DRILL
+        provoked += [start] if is_drill else []
         later = [p for p in facts.placed if p.intent.product_id == product_id and p.seq > start]
         denied = [
             seq for seq, e in facts.of(ev.OrderDenied)
@@ -92,7 +97,7 @@ def reduce_only_transition(view: View) -> Effect:
             if p.intent.purpose is Purpose.PROBE_EXIT_WHILE_REDUCING and p.client_order_id in taken
         ]
         leaks = leaks or any(p.intent.purpose in (Purpose.ENTRY, Purpose.PROBE_ENTRY_WHILE_REDUCING) for p in later)
-        if denied and exits:
+        if is_drill and denied and exits:
             seen += [denied[0], exits[0]]
             products.add(product_id)
     missing = [p.product_id for p in view.plan.products[1:] if p.product_id not in products]
