@@ -31,6 +31,7 @@ from trading_core.session_process import (
 )
 from trading_core.session_supervisor import (
     CONTEXT_FILE,
+    MODULE,
     PID_FILE,
     Started,
     end_session,
@@ -160,6 +161,8 @@ def silent(context: RunContext) -> Iterator[subprocess.Popen[bytes]]:
     """A session that was started and has not come to its first beat; nobody supervises it."""
     process = start_session(context, Endpoint(), session_folder(context))
     process.send_signal(signal.SIGSTOP)
+    # The kernel shows the command line a moment after Popen has returned.
+    assert wait_for(lambda: MODULE.encode() in Path(f"/proc/{process.pid}/cmdline").read_bytes())
     yield process
     process.kill()
     process.wait()
