@@ -65,8 +65,8 @@ class Alerts:
     """What is raised now, which checkpoints are still to come, and when figures were last taken."""
 
     def __init__(self, plan: Plan) -> None:
-        self._rules = rules_of(plan)
-        self._metrics = tuple(dict.fromkeys(rule.metric for rule in self._rules))
+        self._looks = [(rule.name, rule.metric, rule.limit, rule) for rule in rules_of(plan)]
+        self._metrics = tuple(dict.fromkeys(metric for _, metric, _, _ in self._looks))
         self._raised: dict[str, int | None] = {}  # by name: since when the figure is back, None while it is not
         self._due_h = sorted(plan.protocol.checkpoints_h)
         self._window_s = plan.protocol.window_s
@@ -83,11 +83,13 @@ class Alerts:
         if self._started_ns is None:
             self._started_ns = now_ns
         watched = self._watched(readings)
-        yield from self._checkpoints(engine, watched)
-        watched = watched if self._late_s is None else {**watched, "checkpoint_overdue_s": self._late_s}
-        for rule in self._rules:
-            observed = watched.get(rule.metric)
-            if observed is None or (observed <= rule.limit and rule.name not in self._raised):
+        if self._due_h:
+            yield from self._checkpoints(engine, watched)
+        if self._late_s is not None:
+            watched["checkpoint_overdue_s"] = self._late_s
+        for name, metric, limit, rule in self._looks:
+            observed = watched.get(metric)
+            if observed is None or (observed <= limit and name not in self._raised):
                 continue
             if (record := self._judge(rule, observed, engine)) is not None:
                 yield record
@@ -106,8 +108,7 @@ class Alerts:
         yield take_figures(engine, watched)
 
     def _watched(self, readings: Readings) -> dict[str, Decimal]:
-        read = {metric: _read(metric, readings) for metric in self._metrics}
-        return {metric: figure for metric, figure in read.items() if figure is not None}
+        return {metric: figure for metric in self._metrics if (figure := _read(metric, readings)) is not None}
 
     def _checkpoints(self, engine: Engine, watched: Mapping[str, Decimal]) -> Iterator[CheckpointReached]:
         started_ns = self._started_ns or 0

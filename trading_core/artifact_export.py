@@ -108,11 +108,8 @@ class Exporter:
 
     def add(self, seq: int, event: ev.AnyEvent) -> None:
         """Take one event. Ticks are welcome, in their place: they give depth to the liquidity history."""
-        if isinstance(event, ev.BookChanged):
-            if (book := self._books.get(event.product_id)) is not None:
-                book.add(event)
-            return
         if isinstance(event, ev.TICKS):
+            self.add_tick(event)
             return
         ts_ns, (start_ns, end_ns) = event.ts_ns, self._window
         if not start_ns or ts_ns < start_ns or ts_ns > end_ns:
@@ -137,6 +134,11 @@ class Exporter:
                     self._checkpoints.append(self._orders_now().shown(traces).checkpoint(seq, event))
                 self._happened.add(event)
                 self._traces.add(seq, event)
+
+    def add_tick(self, tick: ev.Tick) -> None:
+        """Take a tick: `add` without the questions that it asks of other events."""
+        if isinstance(tick, ev.BookChanged) and (book := self._books.get(tick.product_id)) is not None:
+            book.add(tick)
 
     def finish(self) -> ArtifactSet:
         """Return the artifacts of all events taken so far, without the rows that `drain` has returned."""

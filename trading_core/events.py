@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal, TypeAlias
 
@@ -306,6 +307,11 @@ _encoder = msgspec.json.Encoder(order="sorted", decimal_format="string")
 def encode(event: Event) -> bytes:
     """Return the canonical JSON of an event: sorted keys, decimals as strings."""
     return _encoder.encode(event)
+
+
+def encode_lines(events: Sequence[Event]) -> bytes:
+    """Return the canonical JSON of each event, and a newline after each."""
+    return _encoder.encode_lines(events)
 
 
 def decode(payload: bytes) -> AnyEvent:

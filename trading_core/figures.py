@@ -10,9 +10,10 @@ from trading_core.desk import Desk
 from trading_core.events import FiguresTaken
 from trading_core.gate.evidence import Tally
 from trading_core.gate.statistics import e_value
-from trading_core.money import ZERO, Notional
+from trading_core.money import ZERO
 from trading_core.orders import OrderStatus, Purpose, Side
-from trading_core.sizing import impact_bps
+from trading_core.plan import Plan
+from trading_core.sizing import Depth, impact_bps
 
 if TYPE_CHECKING:
     from trading_core.engine import Engine
@@ -33,12 +34,14 @@ def take_figures(engine: Engine, watched: Mapping[str, Decimal]) -> FiguresTaken
     desk, ids = engine.desk, list(engine.desk.products)
     ledger = desk.ledger
     spreads = {p: desk.books[p].spread_bps() for p in ids}
+    depths = {p: (desk.depth(p, Side.BUY), desk.depth(p, Side.SELL)) for p in ids}
+    pnl = desk.pnl()
     return FiguresTaken(
         ts_ns=desk.now_ns,
         state=desk.state,
         equity=desk.equity(),
-        pnl=desk.pnl(),
-        day_pnl=desk.day_pnl(),
+        pnl=pnl,
+        day_pnl=pnl - desk.day_start_pnl,
         margin_utilization=desk.margin_utilization,
         open_orders=len(desk.orders.live()),
         positions={p: desk.position(p) for p in ids},
@@ -46,19 +49,18 @@ def take_figures(engine: Engine, watched: Mapping[str, Decimal]) -> FiguresTaken
         marks={p: mark for p in ids if (mark := desk.mark(p)) is not None},
         seen_ns=dict(desk.book_seen_ns),
         spread_bps={p: s.quantize(Decimal("0.0001")) for p, s in spreads.items() if s is not None},
-        depth_l10={p: _thinner(desk, p) for p in ids},
-        liquidity={p: liquidity_score(desk, p) for p in ids},
+        depth_l10={p: min(buy.l10, sell.l10) for p, (buy, sell) in depths.items()},
+        liquidity={p: liquidity_score(desk.plan, sides) for p, sides in depths.items()},
         watched=dict(watched),
     )
 
 
-def liquidity_score(desk: Desk, product_id: str) -> Decimal:
+def liquidity_score(plan: Plan, sides: tuple[Depth, Depth]) -> Decimal:
     """Return the share of the impact limit that the plan's largest entry would leave unused, in percent."""
-    limit = desk.plan.sizing.impact_bps_max
-    sides = [desk.depth(product_id, side) for side in Side]
-    if limit <= 0 or any(depth.l1 <= 0 for depth in sides):
+    limit, (buy, sell) = plan.sizing.impact_bps_max, sides
+    if limit <= 0 or buy.l1 <= 0 or sell.l1 <= 0:
         return ZERO
-    worst = max(impact_bps(desk.plan.entry.notional_max, depth) for depth in sides)
+    worst = max(impact_bps(plan.entry.notional_max, buy), impact_bps(plan.entry.notional_max, sell))
     return (FULL * max(1 - worst / limit, ZERO)).quantize(_TENTH)
 
 
@@ -85,7 +87,3 @@ def acceptance(desk: Desk) -> Tally:
     sent = [o for o in desk.orders.orders.values() if not is_probe(o.intent.purpose)]
     refused = sum(o.status in _REFUSED for o in sent)
     return Tally(successes=sum(o.accepted_ns is not None and o.status not in _REFUSED for o in sent), failures=refused)
-
-
-def _thinner(desk: Desk, product_id: str) -> Notional:
-    return min(desk.depth(product_id, side).l10 for side in Side)

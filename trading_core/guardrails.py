@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING
 
 from trading_core.clock import NS
 from trading_core.events import GuardrailTripped, GuardrailWatched
-from trading_core.money import ZERO, plain
+from trading_core.money import ONE, ZERO, plain
 from trading_core.orders import OrderStatus
 from trading_core.plan import Guardrail, GuardrailMetric
 
@@ -50,7 +50,7 @@ class Readings:
     def of(self, metric: GuardrailMetric) -> Decimal | None:
         """Return the metric's value at that moment; None while there is nothing to measure yet."""
         if metric not in self._known:
-            self._known[metric] = read_metric(metric, self.engine)
+            self._known[metric] = READERS[metric](self.engine)
         return self._known[metric]
 
 
@@ -60,18 +60,19 @@ class Guardrails:
     def __init__(self, guardrails: tuple[Guardrail, ...]) -> None:
         self._guardrails = guardrails
         self._watches = {g.name: Watch() for g in guardrails}
+        self._looks = [(g, g.metric, g.limit, self._watches[g.name]) for g in guardrails]
         self.latched: dict[str, GuardrailTripped] = {}
 
     def evaluate(self, readings: Readings) -> Iterator[GuardrailTripped]:
         """Yield each guardrail that trips now; one that has tripped stays latched and is not yielded again."""
         engine = readings.engine
         now_ns = engine.desk.now_ns
-        for guardrail in self._guardrails:
-            observed = readings.of(guardrail.metric)
+        for guardrail, metric, limit, watch in self._looks:
+            observed = readings.of(metric)
             if observed is None:
                 continue
-            self._watches[guardrail.name].look(now_ns, observed)
-            if observed > guardrail.limit and guardrail.name not in self.latched:
+            watch.look(now_ns, observed)
+            if observed > limit and guardrail.name not in self.latched:
                 trip = GuardrailTripped(
                     ts_ns=now_ns,
                     name=guardrail.name,
@@ -109,32 +110,60 @@ def describe(metric: GuardrailMetric, engine: Engine) -> str:
     return ""
 
 
-def read_metric(metric: GuardrailMetric, engine: Engine) -> Decimal | None:
-    """Return the metric's present value; None while there is nothing to measure yet."""
-    desk = engine.desk
-    match metric:
-        case "daily_loss":
-            return -desk.day_pnl() if desk.ledger is not None else None
-        case "drift":
-            return abs(engine.drift)
-        case "staleness_s":
-            oldest = min(desk.book_seen_ns, key=desk.book_seen_ns.__getitem__, default=None)
-            return None if oldest is None else desk.staleness_s(oldest)
-        case "margin_utilization":
-            return desk.margin_utilization
-        case "rate_limit_errors":
-            return Decimal(engine.failures["RateLimited"])
-        case "unexpected_rejections":
-            return Decimal(engine.unexpected_rejections)
-        case "consecutive_rejections":
-            return Decimal(max(engine.rejections_in_a_row.values(), default=0))
-        case "unresolved_orders":
-            if engine.is_reconciling:
-                return None  # they are being asked for: no figure, and the watch shows the gap
-            return Decimal(sum(o.status is OrderStatus.OUTCOME_UNKNOWN for o in desk.orders.live()) + engine.strays)
-        case "margin_call":
-            return Decimal(1) if engine.desk.margin.level in ("DANGER", "LIQUIDATION") else ZERO
-        case "clock_offset_s":
-            return None if engine.clock_offset_s is None else abs(engine.clock_offset_s)
-        case _:
-            assert_never(metric)
+def _daily_loss(engine: Engine) -> Decimal | None:
+    return -engine.desk.day_pnl() if engine.desk.ledger is not None else None
+
+
+def _staleness_s(engine: Engine) -> Decimal | None:
+    seen_ns = engine.desk.book_seen_ns
+    oldest = min(seen_ns, key=seen_ns.__getitem__, default=None)
+    return None if oldest is None else engine.desk.staleness_s(oldest)
+
+
+def _unresolved_orders(engine: Engine) -> Decimal | None:
+    if engine.is_reconciling:
+        return None  # they are being asked for: no figure, and the watch shows the gap
+    unknown = sum(order.status is OrderStatus.OUTCOME_UNKNOWN for order in engine.desk.orders.live())
+    return Decimal(unknown + engine.strays)
+
+
+def _drift(engine: Engine) -> Decimal | None:
+    return abs(engine.drift)
+
+
+def _margin_utilization(engine: Engine) -> Decimal | None:
+    return engine.desk.margin_utilization
+
+
+def _margin_call(engine: Engine) -> Decimal | None:
+    return ONE if engine.desk.margin.level in ("DANGER", "LIQUIDATION") else ZERO
+
+
+def _rate_limit_errors(engine: Engine) -> Decimal | None:
+    return Decimal(engine.failures["RateLimited"])
+
+
+def _unexpected_rejections(engine: Engine) -> Decimal | None:
+    return Decimal(engine.unexpected_rejections)
+
+
+def _consecutive_rejections(engine: Engine) -> Decimal | None:
+    return Decimal(max(engine.rejections_in_a_row.values(), default=0))
+
+
+def _clock_offset_s(engine: Engine) -> Decimal | None:
+    return None if engine.clock_offset_s is None else abs(engine.clock_offset_s)
+
+
+READERS: dict[GuardrailMetric, Callable[[Engine], Decimal | None]] = {  # None while there is nothing to measure yet
+    "daily_loss": _daily_loss,
+    "drift": _drift,
+    "staleness_s": _staleness_s,
+    "margin_utilization": _margin_utilization,
+    "rate_limit_errors": _rate_limit_errors,
+    "unexpected_rejections": _unexpected_rejections,
+    "consecutive_rejections": _consecutive_rejections,
+    "unresolved_orders": _unresolved_orders,
+    "margin_call": _margin_call,
+    "clock_offset_s": _clock_offset_s,
+}

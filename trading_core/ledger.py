@@ -79,6 +79,7 @@ class Ledger:
         """
         self.products = {product.product_id: product for product in products}
         self._accounts: dict[str, Decimal] = {}
+        self._settled: Notional | None = None  # equity without holdings; None once an account has changed
         self._sizes: dict[str, Size] = dict.fromkeys(self.products, ZERO)
         self._marks: dict[str, Price] = {}
         self._fills: dict[str, Fill] = {}
@@ -239,8 +240,10 @@ class Ledger:
 
     def equity(self) -> Notional:
         """Return what the account is worth at the marks: money, holdings, and open gains of futures."""
-        held = (self._value(pid) + self._balance(f"settlement:{pid}") for pid in self.products)
-        return self.cash() + self.accrued() + sum(held, ZERO)
+        if self._settled is None:
+            settlements = (self._balance(f"settlement:{pid}") for pid in self.products)
+            self._settled = self.cash() + self.accrued() + sum(settlements, ZERO)
+        return self._settled + sum([self._value(pid) for pid, size in self._sizes.items() if size], ZERO)
 
     def accrued(self) -> Notional:
         """Return the funding that is owed to us (negative: by us) and not in cash yet."""
@@ -318,6 +321,7 @@ class Ledger:
     def _post(self, *lines: tuple[str, Decimal]) -> None:
         if (total := sum((amount for _, amount in lines), ZERO)) != 0:
             raise InvariantBroken(f"an entry is off by {total}: {lines}")
+        self._settled = None
         for account, amount in lines:
             self._accounts[account] = self._balance(account) + amount
 

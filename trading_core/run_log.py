@@ -44,7 +44,7 @@ class RunLog:
     def append_tick(self, tick: Tick) -> None:
         """Store market data, packed."""
         self._store.append_tick(tick)
-        self._exporter.add(self._seq, tick)
+        self._exporter.add_tick(tick)
 
     def restore(self, stored: StoredEvent) -> None:
         """Take an event that the store has already: the artifacts go on with it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -22,8 +23,10 @@ from trading_core.events import (
     StreamState,
     VenueFailed,
 )
+from trading_core.guardrails import READERS
 from trading_core.local_exchange.faults import FaultPlan
 from trading_core.moves import away_order
+from trading_core.plan import GuardrailMetric
 from trading_core.script import Script, Until
 from trading_core.trading_state import TradingState
 
@@ -163,3 +166,7 @@ def test_how_well_each_guardrail_was_watched_is_told_at_the_end() -> None:
     watched = {e.name: e for e in ended.records if isinstance(e, GuardrailWatched)}
     assert (watched["drift"].evaluations, watched["drift"].longest_gap_s) == (3, 9)
     assert (watched["clock_offset_s"].evaluations, watched["clock_offset_s"].worst) == (0, None)
+
+
+def test_each_metric_that_a_plan_may_name_can_be_read() -> None:
+    assert READERS.keys() == set(get_args(GuardrailMetric))

@@ -1,7 +1,8 @@
 """The event store's writer: append-only, hash-chained, one writer per run, durable before an order leaves.
 
 Commits happen on the caller's thread: at a durable append, after COMMIT_EVENTS_MAX events, or COMMIT_AFTER_S after
-the first event that waits. So a failure is seen by the one who must stop trading, at the moment it happens.
+the first event that waits (COMMIT_SIMULATED_AFTER_S where nothing need survive a crash). So a failure is seen by the
+one who must stop trading, at the moment it happens.
 
 What is committed is always how the run began, in its order and without a hole: no event is committed before a tick
 that came before it. So whenever a process ends, its stored inputs make a fresh engine decide what the records say.
@@ -32,6 +33,7 @@ KINDS: frozenset[str] = frozenset({"input", "record"})
 
 COMMIT_EVENTS_MAX = 1_000
 COMMIT_AFTER_S = 0.25  # viewers read what is committed
+COMMIT_SIMULATED_AFTER_S = 2.0  # hours of venue time: the session's saves commit before that
 BACKLOG_EVENTS_MAX = 50_000  # events that wait in memory while the store cannot be written
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -51,6 +53,7 @@ class EventStore:
         self._committed = self._chained = head
         self._epoch = epoch
         self._is_durable = is_durable
+        self._commit_after_ns = int((COMMIT_AFTER_S if is_durable else COMMIT_SIMULATED_AFTER_S) * NS)
         self._block = OpenBlock()
         self._events: list[dict[str, Any]] = []
         self._blocks: list[dict[str, Any]] = []
@@ -193,7 +196,7 @@ class EventStore:
 
     def _commit_if_due(self) -> None:
         is_full = len(self._events) >= COMMIT_EVENTS_MAX and not self._has_failed
-        if is_full or _stopwatch_ns() - self._waits_since_ns >= COMMIT_AFTER_S * NS:
+        if is_full or _stopwatch_ns() - self._waits_since_ns >= self._commit_after_ns:
             self._commit()
 
     def _commit(self) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from trading_core.canonical import sha256_hex
 from trading_core.clock import NS
-from trading_core.events import BookChanged, HeartbeatReceived, Tick, TradePrinted, encode
+from trading_core.events import BookChanged, HeartbeatReceived, Tick, TradePrinted, encode_lines
 
 BLOCK_TICKS_MAX = 1_000
 BLOCK_SPAN_NS = 10 * NS  # venue time; a quiet market must not keep its ticks out of the store for long
@@ -41,7 +41,8 @@ class OpenBlock:
     """Collects ticks until the block is full. Blocks are cut by count and venue time, never by the wall clock."""
 
     def __init__(self) -> None:
-        self._ticks: list[PlacedTick] = []
+        self._ticks: list[Tick] = []
+        self._after_seqs: list[int] = []  # of each tick
         self.after_seq = 0  # the event before the first tick, once there is one
         self._ts_first_ns = self._ts_min_ns = self._ts_max_ns = 0
 
@@ -59,12 +60,14 @@ class OpenBlock:
             self._ts_max_ns = ts_ns
         elif ts_ns < self._ts_min_ns:
             self._ts_min_ns = ts_ns
-        ticks.append(PlacedTick(after_seq, tick))  # encoded with the others, when the block is cut
+        ticks.append(tick)  # encoded with the others, when the block is cut
+        self._after_seqs.append(after_seq)
         return len(ticks) >= BLOCK_TICKS_MAX or ts_ns - self._ts_first_ns >= BLOCK_SPAN_NS
 
     def take(self) -> tuple[TicksStored, bytes]:
         """Return the block's event and its packed data, and start over."""
-        raw = b"\n".join([b"%d %b" % (after_seq, encode(tick)) for after_seq, tick in self._ticks])
+        lines = encode_lines(self._ticks).splitlines()
+        raw = b"\n".join([b"%d %b" % placed for placed in zip(self._after_seqs, lines, strict=True)])
         stored = TicksStored(
             ts_ns=self._ts_max_ns,
             n=len(self._ticks),
@@ -72,7 +75,7 @@ class OpenBlock:
             ts_max_ns=self._ts_max_ns,
             sha256=sha256_hex(raw),
         )
-        self._ticks = []
+        self._ticks, self._after_seqs = [], []
         return stored, zlib.compress(raw, ZLIB_LEVEL)
 
 
