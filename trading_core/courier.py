@@ -20,7 +20,7 @@ from trading_core.commands import (
     VenueCommand,
 )
 from trading_core.errors import OutcomeUnknown, VenueError
-from trading_core.orders import Purpose
+from trading_core.orders import Fill, Purpose
 from trading_core.ports import Accepted, Broker, CancelAnswer, Rejected
 from trading_core.repeats import repeats_of
 from trading_core.risk import ApprovedOrder
@@ -49,10 +49,10 @@ class Courier:
             came.extend(repeats_of(command, times, self._clock.now_ns()))
         return came
 
-    def new_fills(self, order_id: str) -> list[ev.AnyEvent]:
-        """Return the fills of an order that were not seen before. Raises VenueError."""
+    def booked(self, fills: list[Fill]) -> list[ev.AnyEvent]:
+        """Return those of the fills that were not seen before, to be booked in this order."""
         booked: list[ev.AnyEvent] = []
-        for fill in self._broker.fills(order_id):
+        for fill in fills:
             if fill.entry_id not in self.fills_seen:
                 self.fills_seen.add(fill.entry_id)
                 booked.append(ev.FillBooked(ts_ns=self._clock.now_ns(), fill=fill))
@@ -68,7 +68,7 @@ class Courier:
             case AskOrder():
                 return [self._ask(command)]
             case FetchFills(order_id=order_id):
-                return self.new_fills(order_id)
+                return self.booked(self._broker.fills(order_id))
             case ReadAccount():
                 return [self._read_account()]
             case ReadFeeTier():

@@ -19,6 +19,7 @@ from trading_core.desk import Desk
 from trading_core.engine import Engine
 from trading_core.errors import GreenlightError, IntegrityError, Unreconciled, VenueError
 from trading_core.money import plain
+from trading_core.orders import Fill
 from trading_core.ports import Broker
 from trading_core.snapshots import holdings_of
 from trading_core.storage.event_reader import StoredEvent
@@ -104,7 +105,7 @@ class Recovery:
     take: Callable[[ev.AnyEvent], None]  # stores an event and gives it to the engine
     step: Callable[[], None]  # lets a moment pass
     do: Callable[[ReadAccount], None]
-    book_fills: Callable[[str], None]
+    book: Callable[[list[Fill]], None]  # those that are not booked yet, in the given order
 
     def run(self, past: Past) -> None:
         """Ask the venue about everything that was in flight. Raises Unreconciled if books and venue stay apart."""
@@ -114,9 +115,10 @@ class Recovery:
         if past.problem:
             raise Unreconciled(f"the stored events do not rebuild the session ({past.problem}): leave, and start anew")
         strays = self._end_strays(desk)
+        known = self._recent(desk, past.last_ns)
+        self._book_fills_of(known)
         self._await_answers()
-        for order_id in self._recent(desk, past.last_ns):
-            self._asked(lambda order_id=order_id: self.book_fills(order_id))  # type: ignore[misc]
+        self._book_fills_of([order_id for order_id in self._recent(desk, past.last_ns) if order_id not in known])
         self._require_agreement(desk)
         self.take(ev.SessionReconciled(ts_ns=self.clock.now_ns(), asked=in_flight, strays=strays))
 
@@ -140,6 +142,13 @@ class Recovery:
                 names = ", ".join(sorted(self.engine.unconfirmed)[:5])
                 raise Unreconciled(f"the venue did not say within {RECONCILE_WITHIN_S} s what became of {names}")
             self.step()
+
+    def _book_fills_of(self, order_ids: list[str]) -> None:
+        """Book what filled meanwhile in the order of time: average cost depends on it, and with it a future's cash."""
+        fills: list[Fill] = []
+        for order_id in order_ids:
+            fills += self._asked(lambda order_id=order_id: self.broker.fills(order_id))  # type: ignore[misc]
+        self.book(sorted(fills, key=lambda fill: fill.ts_ns))
 
     def _recent(self, desk: Desk, last_ns: int) -> list[str]:
         since_ns = last_ns - FILLS_OF_LAST_S * NS

@@ -126,7 +126,7 @@ class Session:
             self._guard.tighten(trip.state, reason=f"guardrail {trip.name} had tripped", actor="session")
         Recovery(
             engine=self.engine, broker=self._broker, clock=self._clock, take=self._take, step=self.step,
-            do=self._execute, book_fills=lambda order_id: self._queue.extend(self._courier.new_fills(order_id)),
+            do=self._execute, book=lambda fills: self._queue.extend(self._courier.booked(fills)),
         ).run(past)
         self._observe_state()
         self._execute(ReadFeeTier())
