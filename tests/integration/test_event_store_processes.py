@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -35,6 +35,7 @@ while True:
     print(store.append(make_alert(number), "record", durable=True), flush=True)
 """
 # Each test has an application name of its own.
+ONE_TRIP = "WITH moved AS"  # how the statement begins that is a small commit on a server
 HANG_UP = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE pid <> pg_backend_pid() AND application_name = current_setting('application_name')
@@ -69,30 +70,38 @@ def hang_up(place: StoreLocation) -> None:
         assert connection.execute(text(HANG_UP)).rowcount > 0
 
 
-def cut(place: StoreLocation, connection: Connection, *, is_late: bool) -> None:
-    """Cut the connection that is about to commit; if late, the server has the commit and nobody tells us."""
-    if is_late:
-        connection.exec_driver_sql("COMMIT")
-    hang_up(place)
-    if is_late:
-        raise exc.OperationalError("COMMIT", None, ConnectionResetError("the answer was lost"))
-
-
 @contextmanager
-def at_next_commit(do: Callable[[Connection], None]) -> Iterator[None]:
-    """Do something right before the next commit of any engine, once."""
-    left = [do]
+def losing_the_next_commit(place: StoreLocation, *, is_late: bool) -> Iterator[None]:
+    """Cut the connection of the next commit, once; if late, the server has the commit and nobody tells us."""
+    left = ["cut"]
 
-    def once(connection: Connection) -> None:
+    def at_commit(connection: Connection) -> None:
         if left:
-            left.pop()(connection)
+            left.clear()
+            if is_late:
+                connection.exec_driver_sql("COMMIT")
+            _cut(place, is_late=is_late)
 
-    event.listen(Engine, "commit", once)
+    def at_statement(_: Connection, __: object, statement: str, *___: object) -> None:
+        if left and ONE_TRIP in statement:
+            left.clear()
+            _cut(place, is_late=is_late)
+
+    statement_event = f"{'after' if is_late else 'before'}_cursor_execute"
+    event.listen(Engine, "commit", at_commit)
+    event.listen(Engine, statement_event, at_statement)
     try:
         yield
     finally:
-        event.remove(Engine, "commit", once)
+        event.remove(Engine, "commit", at_commit)
+        event.remove(Engine, statement_event, at_statement)
     assert left == []
+
+
+def _cut(place: StoreLocation, *, is_late: bool) -> None:
+    hang_up(place)
+    if is_late:
+        raise exc.OperationalError("COMMIT", None, ConnectionResetError("the answer was lost"))
 
 
 @pytest.mark.parametrize("acknowledged_min", [1, 50, 400])
@@ -149,7 +158,7 @@ def test_a_connection_that_is_lost_between_two_commits_is_made_anew(server: Stor
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("count", [1, 200])
+@pytest.mark.parametrize("count", [1, 200], ids=["in one statement", "in a transaction"])
 @pytest.mark.parametrize("when", ["before the commit", "after the commit"])
 def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_doubled(
     server: StoreLocation, when: str, count: int
@@ -159,8 +168,7 @@ def test_a_commit_whose_answer_is_lost_is_neither_lost_nor_doubled(
         for number in range(count):
             store.append(make_alert(number), "input")
 
-        is_late = when == "after the commit"
-        with at_next_commit(lambda connection: cut(server, connection, is_late=is_late)), pytest.raises(StorageError):
+        with losing_the_next_commit(server, is_late=when == "after the commit"), pytest.raises(StorageError):
             store.append(make_alert(count), "record", durable=True)
         assert store.append(make_alert(count + 1), "record", durable=True) == count + 3
     with EventReader(server, "r1") as reader:
