@@ -126,6 +126,7 @@ def test_nonsense_in_the_form_starts_nothing(ui: PrefectUi, rig: Rig, field: str
     assert len(rig.runs_of("rollout")) == before
 
 
+@pytest.mark.soak
 def test_retry_of_a_stage_that_was_cut_off_executes_it_and_nothing_that_passed(ui: PrefectUi, rig: Rig) -> None:
     ui.open_form("phase2")
     ui.choose(venue="simulated")

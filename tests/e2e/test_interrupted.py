@@ -51,7 +51,8 @@ def test_before_trading_it_ends_with_one_sentence_and_a_retry_goes_on(
     assert home.decision(RUN).verdict is Verdict.GO
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
+@pytest.mark.soak
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_in_artifact_analysis_the_flat_end_is_said_and_a_retry_only_analyses(
     home: Home, number: signal.Signals
 ) -> None:
