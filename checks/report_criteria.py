@@ -239,5 +239,8 @@ def _trace_events(t: Trace) -> Iterator[tuple[int, EventRow]]:
     for fill in t.fills:
         words = f"fill {fill.side} {fill.size} {fill.product_id} at {fill.price}, fee ${text(fill.commission)}"
         yield fill.seq, EventRow(fill.seq, moment_text(fill.ts), words)
+    for edit in t.edits:
+        words = f"edit to {edit.size} at {edit.limit_price} asked for ({edit.source}): {what}"
+        yield edit.seq, EventRow(edit.seq, moment_text(edit.ts), words)
     for cancel in t.cancels:
         yield cancel.seq, EventRow(cancel.seq, moment_text(cancel.ts), f"cancel asked for ({cancel.cause}): {what}")

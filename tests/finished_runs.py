@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from checks.analysis import analyse
+from tests.checked_files import validated_here
 from tests.evidence_runs import START_NS, Events, RunWriter, make_events, write_run
 from tests.unit.gate_fixtures import good_observation as good
 from tests.unit.gate_fixtures import make_ref, make_subject
@@ -77,7 +78,7 @@ def finish(
         keep(context, stage)
     if spoil is not None:
         spoil(context)
-    stages.append(keep(context, analyse(context, END_NS)))
+    stages.append(keep(context, analyse(context, END_NS, validated_here)))
     return context, stages
 
 

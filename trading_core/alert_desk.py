@@ -31,7 +31,7 @@ ONE_DESK_WAIT_S = 0.01
 TOLD = ("AlertRaised", "AlertCleared", "CheckpointReached")
 LOGGED = (
     "OrderSubmitted", "OrderAccepted", "OrderRejected", "OrderLost", "SubmitWithheld", "OrderDenied", "StateChanged",
-    "GuardrailTripped", "VenueFailed",
+    "GuardrailTripped", "VenueFailed", "EditRequested", "EditAnswered", "EditLost",
 )
 LOGGED_FIELDS = ("client_order_id", "order_id", "signal_id", "reason", "cause", "state", "name", "kind", "detail")
 

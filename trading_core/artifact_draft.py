@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 from trading_core.artifact_orders import FilterStep
 from trading_core.artifacts import (
@@ -10,6 +11,7 @@ from trading_core.artifacts import (
     AnswerStep,
     CancelStep,
     DenialStep,
+    EditStep,
     FillStep,
     ReportStep,
     SignalStep,
@@ -38,6 +40,7 @@ class Draft:
     reports: list[ReportStep] = field(default_factory=list)
     fills: list[FillStep] = field(default_factory=list)
     cancels: list[CancelStep] = field(default_factory=list)
+    edits: list[EditStep] = field(default_factory=list)
     repeats: int = 0  # requests about it that were sent again
     touched_ns: int = 0  # when its last step came
     _trace: Trace | None = None  # as it was made last; None after every change
@@ -53,6 +56,11 @@ class Draft:
         if self._trace is None:
             self._trace = _made(self)
         return self._trace
+
+    def mid_before(self, ts_ns: int) -> Decimal | None:
+        """Return the middle of the book when the order was sent, or edited last before the moment."""
+        edited = next((edit.mid for edit in reversed(self.edits) if edit.ts <= ts_ns), None)
+        return edited or (self.submit.mid if self.submit else None)
 
     @property
     def refusable_seq(self) -> int | None:
@@ -73,6 +81,7 @@ def draft_of(trace: Trace) -> Draft:
         intent, trace.signal_id, client_order_id=trace.client_order_id, order_id=trace.order_id, signal=trace.signal,
         filter=trace.filter, guards=trace.guards, sizing=trace.sizing, denial=trace.denial, submit=trace.submit,
         answers=[*trace.answers], reports=[*trace.reports], fills=[*trace.fills], cancels=[*trace.cancels],
+        edits=[*trace.edits],
     )
     draft.repeats = trace.retries - _made(draft).retries
     return draft
@@ -89,7 +98,8 @@ def _made(draft: Draft) -> Trace:
         cancel_after_s=intent.cancel_after_s, status=_status(draft),
         retries=lost + max(0, len(draft.cancels) - 1) + draft.repeats, signal=draft.signal, sizing=draft.sizing,
         denial=draft.denial, submit=draft.submit, answers=tuple(draft.answers), reports=tuple(draft.reports),
-        fills=tuple(draft.fills), cancels=tuple(draft.cancels), filter=draft.filter, guards=draft.guards,
+        fills=tuple(draft.fills), cancels=tuple(draft.cancels), edits=tuple(draft.edits),
+        filter=draft.filter, guards=draft.guards,
     )
 
 

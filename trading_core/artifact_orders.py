@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import StrEnum
 from typing import Literal
 
@@ -122,7 +123,10 @@ class ReportStep(PlanModel):
 
 
 class FillStep(PlanModel):
-    """A fill as the fills endpoint confirmed it. Slippage against the mid at submit; positive is worse."""
+    """A fill as the fills endpoint confirmed it. Slippage against the mid at submit or at the last edit before it.
+
+    Positive is worse.
+    """
 
     seq: Seq
     ts: Instant
@@ -150,6 +154,23 @@ class CancelStep(PlanModel):
     reason: str = ""
 
 
+class EditStep(PlanModel):
+    """We asked for the order to rest at another price, or smaller; the answer's members are None until it came."""
+
+    seq: Seq
+    ts: Instant
+    source: str
+    size: Money
+    limit_price: Money | None
+    mid: Money  # the middle of the book at that moment
+    answer_seq: Seq | None = None
+    is_accepted: bool | None = None
+    reason: str = ""
+    is_expected: bool = True
+    latency_ms: Money | None = None
+    applied_seq: Seq | None = None  # the report that first shows the order as asked
+
+
 class Trace(PlanModel):
     """The decision trace of one signal and of its order, if it became one; every step names its event."""
 
@@ -163,7 +184,7 @@ class Trace(PlanModel):
     time_in_force: TimeInForce
     post_only: bool
     reduce_only: bool
-    size: Money  # as sent, or as wanted if it was not sent
+    size: Money  # as sent, or as wanted if it was not sent; what became of it is in `edits`
     limit_price: Money | None
     stop_price: Money | None
     cancel_after_s: int | None
@@ -178,12 +199,18 @@ class Trace(PlanModel):
     reports: tuple[ReportStep, ...] = ()
     fills: tuple[FillStep, ...] = ()
     cancels: tuple[CancelStep, ...] = ()
+    edits: tuple[EditStep, ...] = ()
     guards: str = ""  # a bracket of the venue's: the client order id of the order whose fills it guards
 
     @property
     def is_probe(self) -> bool:
         """Tell whether the order is a deliberate probe: left out of acceptance."""
         return self.purpose.startswith("PROBE_")
+
+    @property
+    def last_size(self) -> Decimal:
+        """Return the whole size that the order had last."""
+        return next((edit.size for edit in reversed(self.edits) if edit.applied_seq is not None), self.size)
 
     @property
     def answer(self) -> AnswerStep | None:

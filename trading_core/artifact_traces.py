@@ -15,6 +15,7 @@ from trading_core.artifacts import (
     AnswerStep,
     CancelStep,
     DenialStep,
+    EditStep,
     FillStep,
     ReportStep,
     SignalStep,
@@ -77,8 +78,8 @@ class TraceBuilder:
                 self._on_report(seq, event.ts_ns, event.order)
             case ev.FillBooked():
                 self._ownerless.append((seq, event.fill))
-            case ev.CancelRequested() | ev.CancelAnswered():
-                self._on_cancel(seq, event)
+            case ev.CancelRequested() | ev.CancelAnswered() | ev.EditRequested() | ev.EditAnswered():
+                self._on_change(seq, event)
             case ev.RequestRepeated():
                 self._on_repeated(event)
             case _:
@@ -139,7 +140,7 @@ class TraceBuilder:
             if owner is None:
                 self._ownerless.append((seq, fill))
             else:
-                owner.fills.append(self._fill_step(seq, fill, owner.submit.mid if owner.submit else None))
+                owner.fills.append(self._fill_step(seq, fill, owner.mid_before(fill.ts_ns)))
                 owner.touch(self._now_ns)
 
     def _draft(self, intent: OrderIntent, signal_id: str) -> Draft:
@@ -210,6 +211,10 @@ class TraceBuilder:
             return
         self._know(draft, order.order_id)
         draft.touch(self._now_ns)
+        for n, edit in enumerate(draft.edits):
+            is_shown = (edit.limit_price, edit.size) == (order.limit_price, order.size) and not order.is_edit_pending
+            if edit.applied_seq is None and is_shown:
+                draft.edits[n] = edit.model_copy(update={"applied_seq": seq})
         draft.reports.append(
             ReportStep(
                 seq=seq, ts=ts_ns, status=order.status, filled_size=order.filled_size,
@@ -217,17 +222,30 @@ class TraceBuilder:
             )
         )
 
-    def _on_cancel(self, seq: int, event: ev.CancelRequested | ev.CancelAnswered) -> None:
+    def _on_change(
+        self, seq: int, event: ev.CancelRequested | ev.CancelAnswered | ev.EditRequested | ev.EditAnswered
+    ) -> None:
         draft = self._find(self._by_client_id, event.client_order_id)
         if draft is None:
             return
         draft.touch(self._now_ns)
-        if isinstance(event, ev.CancelRequested):
-            draft.cancels.append(CancelStep(seq=seq, ts=event.ts_ns, cause=event.cause))
-        elif draft.cancels:
-            draft.cancels[-1] = draft.cancels[-1].model_copy(
-                update={"answer_seq": seq, "is_accepted": event.is_accepted, "reason": event.reason}
-            )
+        match event:
+            case ev.CancelRequested():
+                draft.cancels.append(CancelStep(seq=seq, ts=event.ts_ns, cause=event.cause))
+            case ev.CancelAnswered() if draft.cancels:
+                draft.cancels[-1] = draft.cancels[-1].model_copy(
+                    update={"answer_seq": seq, "is_accepted": event.is_accepted, "reason": event.reason}
+                )
+            case ev.EditRequested():
+                draft.edits.append(EditStep(
+                    seq=seq, ts=event.ts_ns, source=event.source, size=event.intent.size,
+                    limit_price=event.intent.limit_price, mid=event.mid,
+                ))
+            case ev.EditAnswered() if draft.edits:
+                draft.edits[-1] = draft.edits[-1].model_copy(update={
+                    "answer_seq": seq, "is_accepted": event.is_accepted, "reason": event.reason,
+                    "is_expected": event.is_expected, "latency_ms": event.latency_ms,
+                })
 
     def _on_repeated(self, event: ev.RequestRepeated) -> None:
         draft = self._find(self._by_client_id, event.client_order_id) or self._find(self._by_order_id, event.order_id)

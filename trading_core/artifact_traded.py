@@ -45,7 +45,7 @@ class Traded:
                 self.notional += fill.notional
                 self.slipped += fill.slippage_bps * fill.notional
         if trace.submit is not None and was_sent(trace) and not trace.is_probe:
-            self.unfilled += max(trace.size - filled, ZERO) * contract_size * trace.submit.mid
+            self.unfilled += max(trace.last_size - filled, ZERO) * contract_size * trace.submit.mid
 
 
 class TradedSoFar:

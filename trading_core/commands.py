@@ -18,6 +18,14 @@ class SubmitOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class EditOrder:
+    """Ask the venue to give a resting order the approved one's price and total size; EditRequested is durable."""
+
+    order: ApprovedOrder
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelOrder:
     """Ask the venue to cancel."""
 
@@ -78,7 +86,7 @@ class SaveArtifacts:
 
 
 VenueCommand: TypeAlias = (
-    SubmitOrder | CancelOrder | AskOrder | FetchFills | ReadAccount | ReadFeeTier | ReadFunding
+    SubmitOrder | EditOrder | CancelOrder | AskOrder | FetchFills | ReadAccount | ReadFeeTier | ReadFunding
 )
 Command: TypeAlias = VenueCommand | TightenState | Resubscribe | SaveArtifacts
 

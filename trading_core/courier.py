@@ -12,6 +12,7 @@ from trading_core.clock import Clock
 from trading_core.commands import (
     AskOrder,
     CancelOrder,
+    EditOrder,
     FetchFills,
     ReadAccount,
     ReadFeeTier,
@@ -21,7 +22,7 @@ from trading_core.commands import (
 )
 from trading_core.errors import OutcomeUnknown, VenueError
 from trading_core.orders import Fill, Purpose
-from trading_core.ports import Accepted, Broker, CancelAnswer, Rejected
+from trading_core.ports import Accepted, Broker, CancelAnswer, EditAnswer, Rejected
 from trading_core.repeats import repeats_of
 from trading_core.risk import ApprovedOrder
 from trading_core.trading_state import TradingGuard, TradingState
@@ -63,6 +64,8 @@ class Courier:
         match command:
             case SubmitOrder(order=order):
                 return self._submit(order)
+            case EditOrder():
+                return self._edit(command)
             case CancelOrder():
                 return self._cancel(command)
             case AskOrder():
@@ -84,12 +87,9 @@ class Courier:
         )
 
     def _submit(self, order: ApprovedOrder) -> list[ev.AnyEvent]:
-        state = self._guard.state  # read again right before sending: it may have been tightened since
-        exits = (Purpose.EXIT, Purpose.PROBE_EXIT_WHILE_REDUCING)
-        is_exit = order.intent.reduce_only or order.intent.purpose in exits
-        if state is TradingState.HALTED or (state not in ENTRY_STATES and not is_exit):
+        if reason := self._withheld(order):
             return [ev.SubmitWithheld(
-                ts_ns=self._clock.now_ns(), client_order_id=order.client_order_id, reason=f"STATE_{state}"
+                ts_ns=self._clock.now_ns(), client_order_id=order.client_order_id, reason=reason
             )]
         started_ns = self._clock.stopwatch_ns()
         try:
@@ -107,6 +107,14 @@ class Courier:
             return [ev.VenueFailed(ts_ns=refused.ts_ns, kind=type(e).__name__, detail=str(e)[:500]), refused]
         return [self._answered(order, answer, started_ns)]
 
+    def _withheld(self, order: ApprovedOrder) -> str:
+        """Return why the order may not leave now; empty if it may."""
+        state = self._guard.state  # read again right before sending: it may have been tightened since
+        exits = (Purpose.EXIT, Purpose.PROBE_EXIT_WHILE_REDUCING)
+        is_exit = order.intent.reduce_only or order.intent.purpose in exits
+        may_leave = state is not TradingState.HALTED and (state in ENTRY_STATES or is_exit)
+        return "" if may_leave else f"STATE_{state}"
+
     def _answered(self, order: ApprovedOrder, answer: Accepted | Rejected, started_ns: int) -> ev.AnyEvent:
         now_ns, latency_ms = self._clock.now_ns(), self._latency_ms(started_ns)
         match answer:
@@ -123,6 +131,27 @@ class Courier:
 
     def _latency_ms(self, started_ns: int) -> Decimal:
         return Decimal((self._clock.stopwatch_ns() - started_ns) // 1000) / 1000
+
+    def _edit(self, command: EditOrder) -> list[ev.AnyEvent]:
+        name, started_ns = command.order.client_order_id, self._clock.stopwatch_ns()
+        if reason := self._withheld(command.order):
+            return [ev.EditAnswered(
+                ts_ns=self._clock.now_ns(), client_order_id=name, is_accepted=False, reason=reason
+            )]
+        try:
+            answer = self._broker.edit(command.order_id, command.order)
+        except OutcomeUnknown as e:
+            return [ev.EditLost(ts_ns=self._clock.now_ns(), client_order_id=name, cause=str(e))]
+        except VenueError as e:
+            refused = EditAnswer(is_accepted=False, reason=type(e).__name__, is_expected=False)
+            return [self._failed(command, e), self._edit_answered(name, refused, started_ns)]
+        return [self._edit_answered(name, answer, started_ns)]
+
+    def _edit_answered(self, name: str, answer: EditAnswer, started_ns: int) -> ev.AnyEvent:
+        return ev.EditAnswered(
+            ts_ns=self._clock.now_ns(), client_order_id=name, is_accepted=answer.is_accepted,
+            reason=answer.reason, is_expected=answer.is_expected, latency_ms=self._latency_ms(started_ns),
+        )
 
     def _cancel(self, command: CancelOrder) -> list[ev.AnyEvent]:
         try:
@@ -147,7 +176,7 @@ class Courier:
             if maybe is None:
                 return ev.OrderNotFound(ts_ns=self._clock.now_ns(), client_order_id=command.client_order_id)
             found = maybe
-        return ev.OrderReported(ts_ns=self._clock.now_ns(), order=found)
+        return ev.OrderReported(ts_ns=self._clock.now_ns(), order=found, is_answer=True)
 
     def _read_funding(self, product_id: str) -> list[ev.AnyEvent]:
         product = self._broker.product(product_id)

@@ -9,12 +9,13 @@ from collections import deque
 from decimal import Decimal
 
 from trading_core.clock import MINUTE_NS, NS
-from trading_core.commands import CancelOrder, Decisions, SubmitOrder, TightenState
+from trading_core.commands import CancelOrder, Decisions, EditOrder, SubmitOrder, TightenState
 from trading_core.desk_sizing import allowed_size
 from trading_core.events import (
     AnyEvent,
     BookChanged,
     CancelRequested,
+    EditRequested,
     OrderDenied,
     OrderSubmitted,
     SignalFiltered,
@@ -28,10 +29,10 @@ from trading_core.market import LEVELS_OF_DEPTH, OrderBook
 from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size, floor_to
 from trading_core.order_manager import OrderManager, TrackedOrder
 from trading_core.order_policy import SymbolPolicy
-from trading_core.orders import OrderIntent, OrderStatus, Purpose, Side, TimeInForce
+from trading_core.orders import OrderIntent, Purpose, Side, TimeInForce
 from trading_core.plan import Plan
 from trading_core.products import Product, ProductType
-from trading_core.risk import Denial, DenialReason, RiskView, approve, review
+from trading_core.risk import Denial, DenialReason, RiskView, approve, approve_edit, review
 from trading_core.sizing import Depth
 from trading_core.told import Bars, TouchCheck
 from trading_core.trading_state import TradingState
@@ -130,8 +131,8 @@ class Desk:
         maker = taker.opposite
         return Depth(l1=book.depth(maker, 1), l10=book.depth(maker, LEVELS_OF_DEPTH))
 
-    def exposure(self) -> Notional:
-        """Return positions plus resting entries over all products, in USD."""
+    def exposure(self, but_for: TrackedOrder | None = None) -> Notional:
+        """Return positions plus resting entries over all products, in USD; what rests of `but_for` is left out."""
         total = ZERO
         for product_id, product in self.products.items():
             mark = self.last_mark(product_id) or ZERO
@@ -139,14 +140,14 @@ class Desk:
         for order in self.orders.outstanding():
             if not self.is_exit(order.intent):
                 product = self.products[order.intent.product_id]
-                price = order.intent.limit_price or self.last_mark(product.product_id) or ZERO
-                total += product.notional(order.outstanding, price)
+                price = order.worst_price or self.last_mark(product.product_id) or ZERO
+                total += product.notional(order.unbooked if order is but_for else order.outstanding, price)
         return total
 
-    def margin_free(self) -> Notional | None:
+    def margin_free(self, but_for: TrackedOrder | None = None) -> Notional | None:
         """Return the venue's free margin, less the whole notional of what filled since then and rests to enter.
 
-        None if the venue has told no margin: nothing is known to be free.
+        None if the venue has told no margin: nothing is known to be free. What rests of `but_for` is left out.
         """
         read, available = self.margin.reading, self.margin.available()
         if read is None or self.ledger is None or available is None:
@@ -157,8 +158,8 @@ class Desk:
             taken += product.notional(max(ZERO, abs(held) - abs(was)), self.last_mark(product.product_id) or ZERO)
             for order in self.orders.outstanding(product.product_id):
                 if not self.is_exit(order.intent):
-                    price = order.intent.limit_price or self.last_mark(product.product_id) or ZERO
-                    taken += product.notional(order.outstanding, price)
+                    price = order.worst_price or self.last_mark(product.product_id) or ZERO
+                    taken += product.notional(order.unbooked if order is but_for else order.outstanding, price)
         return available - taken
 
     def is_flat(self) -> bool:
@@ -172,12 +173,15 @@ class Desk:
         is_worthless = mark is not None and product.notional(size, mark) < product.quote_min_size
         return size < product.base_min_size or is_worthless
 
-    def view(self, intent: OrderIntent) -> RiskView:
-        """Return what the risk rules may look at for this intent."""
+    def view(self, intent: OrderIntent, but_for: TrackedOrder | None = None) -> RiskView:
+        """Return what the risk rules may look at for this intent, which takes the place of `but_for`."""
         product = self.products[intent.product_id]
         book = self.books[intent.product_id]
-        live = self.orders.live(intent.product_id)
-        same_side = self.orders.outstanding(intent.product_id, intent.side)
+        live = [o for o in self.orders.live(intent.product_id) if o is not but_for]
+        same_side = [
+            (self.is_exit(o.intent), o.unbooked if o is but_for else o.outstanding)
+            for o in self.orders.outstanding(intent.product_id, intent.side)
+        ]
         while self._sent_ns and self._sent_ns[0] <= self.now_ns - MINUTE_NS:
             self._sent_ns.popleft()
         return RiskView(
@@ -191,17 +195,17 @@ class Desk:
             spread_bps=book.spread_bps(),
             staleness_s=self.staleness_s(intent.product_id) if self.is_stream_up else None,
             position=self.position(intent.product_id),
-            resting_entry_size=sum((o.outstanding for o in same_side if not self.is_exit(o.intent)), ZERO),
-            resting_exit_size=sum((o.outstanding for o in same_side if self.is_exit(o.intent)), ZERO),
-            aggregate_exposure=self.exposure(),
+            resting_entry_size=sum((size for is_exit, size in same_side if not is_exit), ZERO),
+            resting_exit_size=sum((size for is_exit, size in same_side if is_exit), ZERO),
+            aggregate_exposure=self.exposure(but_for),
             equity=self.equity(),
             day_pnl=self.day_pnl(),
-            open_orders=len(self.orders.live()),
+            open_orders=sum(o is not but_for for o in self.orders.live()),
             orders_last_minute=len(self._sent_ns),
-            has_unresolved=any(o.status is OrderStatus.OUTCOME_UNKNOWN for o in live),
-            has_twin=any(_is_twin(o.intent, intent) for o in live),
+            has_unresolved=any(o.is_unclear for o in live),
+            has_twin=any(_is_twin(o, intent) for o in live),
             margin_utilization=self.margin_utilization,
-            margin_free=self.margin_free(),
+            margin_free=self.margin_free(but_for),
             funding_in_s=_seconds_to_funding(product, self.now_ns),
         )
 
@@ -228,6 +232,21 @@ class Desk:
         self.record(event)
         self.decisions.commands.append(SubmitOrder(answer))
         return self.orders.submitted(event)
+
+    def edit(self, order: TrackedOrder, asked: OrderIntent, source: str) -> Denial | None:
+        """Ask the venue to let the order rest as asked, no larger than it is; or return the rule that refuses it."""
+        answer = approve_edit(asked, order.filled, self.view(asked, but_for=order), order.client_order_id)
+        if isinstance(answer, Denial):
+            return answer
+        self._sent_ns.append(self.now_ns)
+        event = EditRequested(
+            ts_ns=self.now_ns, client_order_id=order.client_order_id, intent=asked, source=source,
+            mid=self.mark(asked.product_id) or ZERO,
+        )
+        self.record(event)
+        self.orders.edit_requested(event)
+        self.decisions.commands.append(EditOrder(answer, order.order_id))
+        return None
 
     def place_stop(self, intent: OrderIntent, source: str) -> TrackedOrder | HeldStop | Denial:
         """Place a stop-limit at the venue, or hold it here where the venue takes none: one of the two, never both."""
@@ -346,9 +365,10 @@ def reducing_ioc(
     )
 
 
-def _is_twin(resting: OrderIntent, intent: OrderIntent) -> bool:
-    return (resting.side, resting.limit_price, resting.purpose, resting.size) == (
-        intent.side, intent.limit_price, intent.purpose, intent.size
+def _is_twin(order: TrackedOrder, intent: OrderIntent) -> bool:
+    rests = [order.intent] if order.edit is None else [order.intent, order.edit.intent]
+    return (intent.side, intent.limit_price, intent.purpose, intent.size) in (
+        [(r.side, r.limit_price, r.purpose, r.size) for r in rests]
     )
 
 

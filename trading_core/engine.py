@@ -9,15 +9,16 @@ from typing import assert_never
 from trading_core import events as ev
 from trading_core.alerts import Alerts
 from trading_core.clock import NS
-from trading_core.commands import AskOrder, Decisions, FetchFills, ReadAccount, ReadFeeTier, SaveArtifacts
+from trading_core.commands import Decisions, ReadAccount, ReadFeeTier, SaveArtifacts
 from trading_core.desk import Desk
 from trading_core.foreign_fills import ForeignFills
 from trading_core.funding import FundingClock
 from trading_core.guardrails import Guardrails, Readings
+from trading_core.inquiries import Inquiries
 from trading_core.ledger import Ledger
 from trading_core.margin import utilization_of
 from trading_core.order_manager import TrackedOrder
-from trading_core.orders import OrderStatus, Purpose
+from trading_core.orders import Purpose
 from trading_core.plan import Plan
 from trading_core.products import Product
 from trading_core.script import Script, ScriptRunner
@@ -26,16 +27,13 @@ from trading_core.told import take_told
 from trading_core.trading_state import TradingState
 from trading_core.transfers import book_arrived
 
-ASK_AGAIN_AFTER_S = 2  # how long to wait before asking about an order of unknown outcome again
-CANCEL_AGAIN_AFTER_S = 10  # a cancel that the venue took, or was to take, and that has no effect
-ASK_LIVE_EVERY_S = 30  # a resting order is asked about now and then: the user channel may have lost a message
 # Our own records, seen again in a replay: they change nothing.
 RECORDS = (
     ev.SignalRaised, ev.SignalFiltered, ev.StrategyChosen, ev.BracketAdopted, ev.LocalStopChanged,
     ev.OrderReplaced, ev.SymbolTightened, ev.MarginWindowAnnounced, ev.FundingAccrued, ev.FundingSkipped,
-    ev.SizedDown, ev.OrderDenied, ev.OrderSubmitted, ev.CancelRequested, ev.SnapshotTaken, ev.GuardrailTripped,
-    ev.GuardrailWatched, ev.AlertRaised, ev.AlertCleared, ev.CheckpointReached, ev.FiguresTaken, ev.StepEnded,
-    ev.BookDoubted, ev.TransferBooked,
+    ev.SizedDown, ev.OrderDenied, ev.OrderSubmitted, ev.EditRequested, ev.CancelRequested, ev.SnapshotTaken,
+    ev.GuardrailTripped, ev.GuardrailWatched, ev.AlertRaised, ev.AlertCleared, ev.CheckpointReached, ev.FiguresTaken,
+    ev.StepEnded, ev.BookDoubted, ev.TransferBooked,
 )
 # What the protocol does not look up at: what is stored when no engine listens, and the market's own figures.
 QUIET = (ev.TailRepaired, ev.StepEnded, ev.TouchQuoted, ev.BarClosed)
@@ -59,11 +57,10 @@ class Engine:
         self.drift = Decimal(0)
         self.clock_offset_s: Decimal | None = None
         self.is_reconciling = False  # after a crash, until the venue has answered for everything
-        self.unconfirmed: set[str] = set()  # orders that a crash left in flight
+        self.inquiries = Inquiries()
         self.strays = 0
         self.foreign = ForeignFills()
         self._runner = ScriptRunner(script) if script is not None else None
-        self._asked_ns: dict[str, int] = {}
         self._next_snapshot_ns = 0
         self._next_save_ns = 0
         self._rereads = 0
@@ -99,11 +96,9 @@ class Engine:
         if isinstance(event, RECORDS):
             return
         match event:
-            case ev.BookChanged():
-                self.desk.book_changed(event)
-            case (ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved() | ev.TailRepaired()
-                  | ev.RequestRepeated()):
-                pass
+            case (ev.BookChanged() | ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved()
+                  | ev.TailRepaired() | ev.RequestRepeated()):
+                pass  # the ticks among them are taken already
             case ev.TouchQuoted() | ev.StatusTold() | ev.BarClosed() | ev.MarginTold():
                 take_told(self.desk, event)
             case ev.ClockTicked():
@@ -129,18 +124,20 @@ class Engine:
                 self.failures[event.kind] += 1
             case (
                 ev.OrderAccepted() | ev.OrderRejected() | ev.OrderLost() | ev.OrderNotFound() | ev.OrderReported()
-                | ev.FillBooked() | ev.CancelAnswered() | ev.SubmitWithheld()
+                | ev.FillBooked() | ev.SubmitWithheld()
             ):
                 self._take_order_event(event)
+            case ev.CancelAnswered() | ev.EditAnswered() | ev.EditLost():
+                self._take_change_answer(event)
             case _:
                 assert_never(event)
 
     def _take_order_event(
         self,
         event: ev.OrderAccepted | ev.OrderRejected | ev.OrderLost | ev.OrderNotFound | ev.OrderReported
-        | ev.FillBooked | ev.CancelAnswered | ev.SubmitWithheld,
+        | ev.FillBooked | ev.SubmitWithheld,
     ) -> None:
-        orders = self.desk.orders
+        orders, asks = self.desk.orders, self.inquiries
         match event:
             case ev.OrderAccepted():
                 taken = orders.accepted(event)
@@ -149,27 +146,38 @@ class Engine:
             case ev.OrderRejected():
                 self._count_rejection(event, orders.rejected(event).intent.product_id)
             case ev.OrderLost():
-                self._ask(orders.lost(event))
+                asks.ask(self.desk, orders.lost(event))
             case ev.OrderNotFound():
-                self._confirm(orders.not_found(event))
+                asks.confirm(orders.not_found(event))
             case ev.OrderReported():
                 order = orders.reported(event)
                 if order is None:
                     self.foreign.take(self.desk, event.order)
-                self._confirm(order)
+                asks.confirm(order)
                 self._adopt(order, event.order.attached_order_id)
-                self._fetch_missing(order)
+                asks.fetch_missing(self.desk, order)
             case ev.FillBooked():
                 is_ours = orders.booked(event) is not None
                 if (is_ours or self.foreign.has(event.fill)) and self.desk.ledger is not None:
                     self.desk.ledger.book_fill(event.fill)
                     self.foreign.end_exits(self.desk)
-            case ev.CancelAnswered():
-                order = orders.cancel_answered(event)
-                if not event.is_accepted:
-                    self._ask(order)
             case ev.SubmitWithheld():
                 orders.withheld(event)
+
+    def _take_change_answer(self, event: ev.CancelAnswered | ev.EditAnswered | ev.EditLost) -> None:
+        orders = self.desk.orders
+        match event:
+            case ev.CancelAnswered():
+                order = orders.cancel_answered(event)
+                if event.is_accepted:
+                    return
+            case ev.EditAnswered():
+                order = orders.edit_answered(event)
+                if not event.is_accepted:
+                    self._count_rejection(event, order.intent.product_id)
+            case ev.EditLost():
+                order = orders.edit_lost(event)
+        self.inquiries.ask(self.desk, order)
 
     def _adopt(self, order: TrackedOrder | None, bracket_id: str) -> None:
         """Track the bracket that the venue made for an order of ours: its fills are ours as well."""
@@ -182,7 +190,7 @@ class Engine:
                 order_id=bracket_id, intent=leg.intent,
             )
         )
-        self._ask(leg)
+        self.inquiries.ask(self.desk, leg)
 
     def _close_unguarded(self) -> None:
         """Close what a bracket that failed at the venue left without a stop."""
@@ -196,7 +204,7 @@ class Engine:
             else:
                 desk.exit(product_id, Purpose.EXIT, "bracket_failed")
 
-    def _count_rejection(self, event: ev.OrderRejected, product_id: str) -> None:
+    def _count_rejection(self, event: ev.OrderRejected | ev.EditAnswered, product_id: str) -> None:
         if not event.is_expected:
             self.last_rejection = product_id, event.reason
             self.unexpected_rejections += 1
@@ -218,9 +226,7 @@ class Engine:
                     book.clear()
                 desk.book_seen_ns.clear()  # a book of before the crash has no age: it is unknown
                 desk.orders.interrupted(event.ts_ns)
-                self.unconfirmed = {order.client_order_id for order in desk.orders.outstanding()}
-                for order in desk.orders.outstanding():
-                    self._ask(order)
+                self.inquiries.begin_anew(desk)
             case ev.StrayOrderFound():
                 self.strays += 1
                 desk.record(ev.AlertRaised(
@@ -238,10 +244,8 @@ class Engine:
             desk.is_stream_up = is_up
             for book in () if is_up else desk.books.values():
                 book.clear()
-        if not is_up:
-            return
-        for order in desk.orders.outstanding():
-            self._ask(order)
+        if is_up:
+            self.inquiries.ask_all(desk)
 
     def _state_changed(self, event: ev.StateChanged) -> None:
         self.desk.state = event.state
@@ -279,8 +283,7 @@ class Engine:
         if is_in_motion and self._rereads < SNAPSHOT_REREADS_MAX:
             # A fill may be on its way: ask about every order, then read again.
             self._rereads += 1
-            for order in desk.orders.outstanding():
-                self._ask(order)
+            self.inquiries.ask_all(desk)
             desk.decisions.commands.append(ReadAccount())
             return
         self._rereads = 0
@@ -319,10 +322,7 @@ class Engine:
             desk.waiting.advance(desk)
             self._close_unguarded()
         self.foreign.end_exits(desk)
-        for order in desk.orders.live():
-            self._tend(order)
-        for order in desk.orders.unbooked():
-            self._ask_again(order, ASK_AGAIN_AFTER_S)
+        self.inquiries.advance(desk)
         if desk.now_ns >= self._next_snapshot_ns:
             self._next_snapshot_ns = _next_due(self._next_snapshot_ns, desk.now_ns, protocol.snapshot_every_s)
             desk.decisions.commands.append(ReadAccount())
@@ -350,41 +350,6 @@ class Engine:
         if (day := self.desk.now_ns // DAY_NS) != self._day:
             self._day = day
             self.desk.day_start_pnl = self.desk.pnl()
-
-    def _tend(self, order: TrackedOrder) -> None:
-        """Cancel what has rested long enough, ask about what is unclear."""
-        now_ns = self.desk.now_ns
-        cancel_after_s = order.intent.cancel_after_s
-        if order.status is OrderStatus.OUTCOME_UNKNOWN or order.client_order_id in self.unconfirmed:
-            self._ask_again(order, ASK_AGAIN_AFTER_S)
-        elif (
-            cancel_after_s is not None and order.accepted_ns is not None
-            and now_ns - order.accepted_ns >= cancel_after_s * NS
-        ):
-            self.desk.cancel(order, "auto_cancel")
-        if order.status is OrderStatus.CANCEL_REQUESTED:
-            self._ask_again(order, ASK_AGAIN_AFTER_S)
-            if now_ns - order.cancel_asked_ns >= CANCEL_AGAIN_AFTER_S * NS:
-                self.desk.cancel_again(order)
-        elif order.status is OrderStatus.OPEN:
-            self._ask_again(order, ASK_LIVE_EVERY_S)
-
-    def _confirm(self, order: TrackedOrder | None) -> None:
-        if order is not None and order.status is not OrderStatus.OUTCOME_UNKNOWN:
-            self.unconfirmed.discard(order.client_order_id)
-
-    def _fetch_missing(self, order: TrackedOrder | None) -> None:
-        if order is not None and order.has_unbooked_fill:
-            self.desk.decisions.commands.append(FetchFills(order.order_id))
-
-    def _ask(self, order: TrackedOrder) -> None:
-        self._asked_ns[order.client_order_id] = self.desk.now_ns
-        self.desk.decisions.commands.append(AskOrder(order.client_order_id, order.order_id))
-
-    def _ask_again(self, order: TrackedOrder, after_s: int) -> None:
-        asked_ns = self._asked_ns.setdefault(order.client_order_id, self.desk.now_ns)
-        if self.desk.now_ns - asked_ns >= after_s * NS:
-            self._ask(order)
 
 
 def _next_due(due_ns: int, now_ns: int, every_s: int) -> int:

@@ -12,6 +12,7 @@ from trading_core.events_decisions import DRILL as DRILL
 from trading_core.events_decisions import BookDoubted as BookDoubted
 from trading_core.events_decisions import BracketAdopted as BracketAdopted
 from trading_core.events_decisions import CancelRequested as CancelRequested
+from trading_core.events_decisions import EditRequested as EditRequested
 from trading_core.events_decisions import FundingAccrued as FundingAccrued
 from trading_core.events_decisions import FundingSkipped as FundingSkipped
 from trading_core.events_decisions import LocalStopChanged as LocalStopChanged
@@ -81,9 +82,10 @@ class OrderNotFound(Event, frozen=True, kw_only=True, tag=True):
 
 
 class OrderReported(Event, frozen=True, kw_only=True, tag=True):
-    """The venue reports an order, cumulative: from the user channel or from a REST question."""
+    """The venue reports an order, cumulative: on the user channel, or as the answer to a REST question."""
 
     order: VenueOrder
+    is_answer: bool = False
 
 
 class FillBooked(Event, frozen=True, kw_only=True, tag=True):
@@ -98,6 +100,23 @@ class CancelAnswered(Event, frozen=True, kw_only=True, tag=True):
     client_order_id: str
     is_accepted: bool
     reason: str = ""
+
+
+class EditAnswered(Event, frozen=True, kw_only=True, tag=True):
+    """The venue took or refused an edit; a refused one, also one that we withheld, leaves the order as it was."""
+
+    client_order_id: str
+    is_accepted: bool
+    reason: str = ""
+    is_expected: bool = True
+    latency_ms: Decimal | None = None
+
+
+class EditLost(Event, frozen=True, kw_only=True, tag=True):
+    """No answer to an edit: the order may rest as it was or as asked."""
+
+    client_order_id: str
+    cause: str
 
 
 class SubmitWithheld(Event, frozen=True, kw_only=True, tag=True):
@@ -290,7 +309,7 @@ AnyEvent: TypeAlias = (
     | MarginTold | BookDoubted | TransferFiled | TransferBooked | OrderAccepted | OrderRejected | OrderLost
     | OrderNotFound | OrderReported | FillBooked | CancelAnswered | SubmitWithheld | AccountRead | FeeTierRead
     | ClockTicked | StateChanged | RunEnding | ArtifactsSaved | TailRepaired | VenueFailed | SignalRaised | SizedDown
-    | FundingRead
+    | FundingRead | EditAnswered | EditLost | EditRequested
     | OrderDenied | OrderSubmitted | SignalFiltered | StrategyChosen | BracketAdopted | LocalStopChanged | OrderReplaced
     | SymbolTightened | MarginWindowAnnounced | FundingAccrued | FundingSkipped
     | CancelRequested | SnapshotTaken | GuardrailTripped | GuardrailWatched | AlertRaised | AlertCleared

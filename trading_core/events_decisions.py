@@ -103,6 +103,15 @@ class OrderReplaced(Event, frozen=True, kw_only=True, tag=True):
     source: str
 
 
+class EditRequested(Event, frozen=True, kw_only=True, tag=True):
+    """An approved edit of a resting order, stored before it is sent; `intent` is the whole order as asked for."""
+
+    client_order_id: str
+    intent: OrderIntent
+    source: str
+    mid: Price
+
+
 class SymbolTightened(Event, frozen=True, kw_only=True, tag=True):
     """One product takes reducing orders only, for the rest of the run; the account's own state is not touched."""
 

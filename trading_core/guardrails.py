@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from trading_core.clock import NS
 from trading_core.events import GuardrailTripped, GuardrailWatched
 from trading_core.money import ONE, ZERO, plain
-from trading_core.orders import OrderStatus
 from trading_core.plan import Guardrail, GuardrailMetric
 
 if TYPE_CHECKING:
@@ -123,7 +122,7 @@ def _staleness_s(engine: Engine) -> Decimal | None:
 def _unresolved_orders(engine: Engine) -> Decimal | None:
     if engine.is_reconciling:
         return None  # they are being asked for: no figure, and the watch shows the gap
-    unknown = sum(order.status is OrderStatus.OUTCOME_UNKNOWN for order in engine.desk.orders.live())
+    unknown = sum(order.is_unclear for order in engine.desk.orders.live())
     return Decimal(unknown + engine.strays)
 
 

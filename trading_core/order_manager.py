@@ -8,6 +8,9 @@ from trading_core.clock import NS
 from trading_core.events import (
     CancelAnswered,
     CancelRequested,
+    EditAnswered,
+    EditLost,
+    EditRequested,
     FillBooked,
     OrderAccepted,
     OrderLost,
@@ -17,11 +20,31 @@ from trading_core.events import (
     OrderSubmitted,
     SubmitWithheld,
 )
-from trading_core.money import ZERO, Notional, Size
-from trading_core.orders import Fill, OrderIntent, OrderStatus, OrderType, Purpose, Side, require_transition
+from trading_core.money import ZERO, Notional, Price, Size
+from trading_core.orders import (
+    Fill,
+    OrderIntent,
+    OrderStatus,
+    OrderType,
+    Purpose,
+    Side,
+    VenueOrder,
+    require_transition,
+)
 
 ASKS_UNTIL_ABSENT = 3  # times the venue must deny knowing an order before we believe that it never arrived
-ABSENCES_APART_NS = NS  # denials in one moment count once: the venue's list may lag behind its orders
+ASKS_UNTIL_UNCHANGED = 3  # times the venue must show an order as it was before we believe that its edit is void
+ASKS_APART_NS = NS  # answers in one moment count once: what the venue shows may lag behind what it did
+
+
+@dataclass(slots=True)
+class OpenEdit:
+    """An edit that was asked for, until the venue shows the order as asked, or as it was. It never adds size."""
+
+    intent: OrderIntent
+    is_unclear: bool = False  # nobody knows whether the venue has taken it
+    times_unchanged: int = 0
+    unchanged_ns: int = 0  # when an unchanged order was counted last
 
 
 @dataclass(slots=True)
@@ -35,6 +58,7 @@ class TrackedOrder:
     status: OrderStatus = OrderStatus.SUBMITTED
     order_id: str = ""
     accepted_ns: int | None = None
+    priced_ns: int | None = None  # since when it rests at its price
     ended_ns: int | None = None
     reported: Size = ZERO
     booked: Size = ZERO
@@ -47,11 +71,14 @@ class TrackedOrder:
     reported_ns: int = 0  # when the venue last told us of it
     fills: list[Fill] = field(default_factory=list)
     guards: TrackedOrder | None = None  # the order whose fills this bracket guards
+    edit: OpenEdit | None = None
+    voided: OrderIntent | None = None  # the last edit that we believe void: the venue may still prove us wrong
+    is_edit_refused: bool = False
 
     @property
     def size(self) -> Size:
         """Return how much it may trade in all: a bracket no more than what it guards was filled."""
-        return self.intent.size if self.guards is None else max(self.guards.reported, self.guards.booked)
+        return self.intent.size if self.guards is None else self.guards.filled
 
     @property
     def is_final(self) -> bool:
@@ -59,9 +86,25 @@ class TrackedOrder:
         return self.status.is_final
 
     @property
+    def is_unclear(self) -> bool:
+        """Tell whether nobody knows what became of the order or of its edit."""
+        return self.status is OrderStatus.OUTCOME_UNKNOWN or (self.edit is not None and self.edit.is_unclear)
+
+    @property
+    def worst_price(self) -> Price | None:
+        """Return the higher one of its price and the price that an open edit asks for; None without a limit."""
+        prices = [self.intent.limit_price, None if self.edit is None else self.edit.intent.limit_price]
+        return max((price for price in prices if price is not None), default=None)
+
+    @property
     def has_unbooked_fill(self) -> bool:
         """Tell whether the venue reports more than the ledger has."""
         return self.booked < self.reported
+
+    @property
+    def filled(self) -> Size:
+        """Return what was filled, as far as anybody has told us."""
+        return max(self.reported, self.booked)
 
     @property
     def unbooked(self) -> Size:
@@ -76,7 +119,7 @@ class TrackedOrder:
     @property
     def leaves(self) -> Size:
         """Return what may still be filled; all of it while the outcome is unknown."""
-        left = max(self.size - max(self.reported, self.booked), ZERO)
+        left = max(self.size - self.filled, ZERO)
         return left if self.status.may_be_at_venue else ZERO
 
     @property
@@ -94,6 +137,7 @@ class OrderManager:
         self._live: dict[str, TrackedOrder] = {}
         self._unbooked: dict[str, TrackedOrder] = {}
         self.failed_brackets: list[TrackedOrder] = []  # the venue gave them up: nothing guards what they guarded
+        self.uneditable: set[str] = set()  # products whose orders the venue does not let us edit
         self.foreign: set[str] = set()  # orders of the account that are not ours
 
     def live(self, product_id: str | None = None, side: Side | None = None) -> list[TrackedOrder]:
@@ -173,8 +217,10 @@ class OrderManager:
         return order
 
     def interrupted(self, ts_ns: int) -> None:
-        """The session ended with orders on their way, sent or about to be: their outcome is unknown."""
+        """The session ended with orders and edits on their way, sent or about to be: their outcome is unknown."""
         for order in self.live():
+            if order.edit is not None:
+                order.edit.is_unclear = True
             if order.status is OrderStatus.SUBMITTED:
                 order.reason = "the session ended before the venue answered"
                 self._move(order, OrderStatus.OUTCOME_UNKNOWN, ts_ns)
@@ -182,7 +228,7 @@ class OrderManager:
     def not_found(self, event: OrderNotFound) -> TrackedOrder:
         """The venue does not know the order; after several such answers it never arrived."""
         order = self.orders[event.client_order_id]
-        if order.status is OrderStatus.OUTCOME_UNKNOWN and event.ts_ns - order.absent_ns >= ABSENCES_APART_NS:
+        if order.status is OrderStatus.OUTCOME_UNKNOWN and event.ts_ns - order.absent_ns >= ASKS_APART_NS:
             order.times_absent += 1
             order.absent_ns = event.ts_ns
             if order.times_absent >= ASKS_UNTIL_ABSENT:
@@ -198,6 +244,7 @@ class OrderManager:
             return None
         self._identify(order, report.order_id, event.ts_ns)
         order.reported_ns = event.ts_ns
+        self._settle_edit(order, event)
         if report.filled_size > order.reported:
             order.reported, order.fees = report.filled_size, report.total_fees
             self._note_unbooked(order)
@@ -221,6 +268,29 @@ class OrderManager:
         self._note_unbooked(order)
         return order
 
+    def edit_requested(self, event: EditRequested) -> TrackedOrder:
+        """We asked for another price or a smaller size; until the venue shows which, the worse of both counts."""
+        order = self.orders[event.client_order_id]
+        order.edit = OpenEdit(event.intent)
+        return order
+
+    def edit_answered(self, event: EditAnswered) -> TrackedOrder:
+        """A refused edit leaves the order as it was; an accepted one counts once the venue shows it."""
+        order = self.orders[event.client_order_id]
+        if not event.is_accepted and order.edit is not None:
+            order.is_edit_refused = True
+            order.voided, order.edit = order.edit.intent, None
+            if not event.is_expected:
+                self.uneditable.add(order.intent.product_id)
+        return order
+
+    def edit_lost(self, event: EditLost) -> TrackedOrder:
+        """Nobody knows whether the venue took the edit."""
+        order = self.orders[event.client_order_id]
+        if order.edit is not None:
+            order.edit.is_unclear = True
+        return order
+
     def cancel_requested(self, event: CancelRequested) -> TrackedOrder:
         """We asked for the order's end."""
         order = self.orders[event.client_order_id]
@@ -235,9 +305,27 @@ class OrderManager:
             self._move(order, OrderStatus.OPEN, event.ts_ns)
         return order
 
+    def _settle_edit(self, order: TrackedOrder, event: OrderReported) -> None:
+        """Hold the venue's figures against those asked for and those of before."""
+        report, edit = event.order, order.edit
+        if report.is_edit_pending or (edit is None and order.voided is None):
+            return
+        asked = [] if edit is None else [edit.intent]
+        applied = next((i for i in (*asked, order.voided) if i is not None and _has_figures(report, i)), None)
+        if applied is not None:
+            order.intent, order.priced_ns, order.voided = applied, event.ts_ns, None
+            order.edit = None if applied in asked else edit
+        elif edit is not None and event.is_answer and event.ts_ns - edit.unchanged_ns >= ASKS_APART_NS:
+            edit.unchanged_ns = event.ts_ns
+            edit.times_unchanged += 1
+            if edit.times_unchanged >= ASKS_UNTIL_UNCHANGED:
+                edit.is_unclear = True  # figures that are neither answer nothing: the question stays open
+                if _has_figures(report, order.intent):
+                    order.voided, order.edit = edit.intent, None
+
     def _identify(self, order: TrackedOrder, order_id: str, ts_ns: int) -> None:
         if order.accepted_ns is None:
-            order.accepted_ns = ts_ns
+            order.accepted_ns = order.priced_ns = ts_ns
         order.order_id = order_id
         self._by_venue_id[order_id] = order
 
@@ -245,7 +333,7 @@ class OrderManager:
         require_transition(order.status, status)
         order.status = status
         if status.is_final:
-            order.ended_ns = ts_ns
+            order.ended_ns, order.edit = ts_ns, None
             if status is OrderStatus.FAILED and order.guards is not None:
                 self.failed_brackets.append(order)
             self._live.pop(order.client_order_id, None)
@@ -257,3 +345,7 @@ class OrderManager:
             self._unbooked[order.client_order_id] = order
         else:
             self._unbooked.pop(order.client_order_id, None)
+
+
+def _has_figures(report: VenueOrder, intent: OrderIntent) -> bool:
+    return (report.limit_price, report.size) == (intent.limit_price, intent.size)

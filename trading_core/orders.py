@@ -163,6 +163,7 @@ class VenueOrder(msgspec.Struct, frozen=True, kw_only=True):
     order_type: str = "LIMIT"
     time_in_force: str = "GTC"
     attached_order_id: str = ""  # of the bracket that guards its fills
+    is_edit_pending: bool = False  # an edit was taken and is not applied yet: its figures are still the old ones
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):

@@ -42,10 +42,11 @@ class CancelAnswer(msgspec.Struct, frozen=True):
 
 
 class EditAnswer(msgspec.Struct, frozen=True):
-    """What the venue says to an edit; a refusal leaves the order as it was."""
+    """What the venue says to an edit; a refusal leaves the order as it was, an accepted one may still take a moment."""
 
     is_accepted: bool
     reason: str = ""
+    is_expected: bool = True  # of a refusal: normal trading may meet it
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):

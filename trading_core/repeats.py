@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trading_core.commands import AskOrder, CancelOrder, Command, FetchFills, SubmitOrder
+from trading_core.commands import AskOrder, CancelOrder, Command, EditOrder, FetchFills, SubmitOrder
 from trading_core.events_session import RequestRepeated
 
 
@@ -11,6 +11,8 @@ def repeats_of(command: Command, times: int, ts_ns: int) -> list[RequestRepeated
     client_order_id = order_id = ""
     match command:
         case SubmitOrder(order=order):
+            client_order_id = order.client_order_id
+        case EditOrder(order=order, order_id=order_id):
             client_order_id = order.client_order_id
         case AskOrder() | CancelOrder():
             client_order_id, order_id = command.client_order_id, command.order_id

@@ -13,7 +13,7 @@ from heapq import merge
 import msgspec
 
 from trading_core import events as ev
-from trading_core.commands import SubmitOrder
+from trading_core.commands import EditOrder, SubmitOrder
 from trading_core.engine import Engine
 from trading_core.errors import ConfigurationError, IntegrityError
 from trading_core.ledger import Totals
@@ -140,8 +140,8 @@ class _Replay:
         decisions = self._engine.process(event)
         self._expected.extend(decisions.records)
         self._found.commands.update(type(command).__name__ for command in decisions.commands)
-        sent = [c.order.client_order_id for c in decisions.commands if isinstance(c, SubmitOrder)]
-        kept = [r.client_order_id for r in decisions.records if isinstance(r, ev.OrderSubmitted)]
+        sent = [c.order.client_order_id for c in decisions.commands if isinstance(c, SubmitOrder | EditOrder)]
+        kept = [r.client_order_id for r in decisions.records if isinstance(r, ev.OrderSubmitted | ev.EditRequested)]
         if sent != kept:
             raise IntegrityError(f"event {seq}: the replay sends orders {sent} and records {kept}")
         ledger = self._engine.desk.ledger

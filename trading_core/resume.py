@@ -137,9 +137,9 @@ class Recovery:
 
     def _await_answers(self) -> None:
         deadline_ns = self.clock.now_ns() + int(RECONCILE_WITHIN_S * self.clock.speed) * NS
-        while self.engine.unconfirmed:
+        while self.engine.inquiries.unconfirmed:
             if self.clock.now_ns() >= deadline_ns:
-                names = ", ".join(sorted(self.engine.unconfirmed)[:5])
+                names = ", ".join(sorted(self.engine.inquiries.unconfirmed)[:5])
                 raise Unreconciled(f"the venue did not say within {RECONCILE_WITHIN_S} s what became of {names}")
             self.step()
 

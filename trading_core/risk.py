@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
+
 from trading_core.errors import InvariantBroken
 from trading_core.money import BPS, ZERO, Bps, Notional, Price, Size, plain
 from trading_core.orders import OrderIntent, OrderType, Purpose, Side, TimeInForce
@@ -361,6 +363,15 @@ def approve(intent: OrderIntent, view: RiskView, client_order_id: str) -> Approv
     """Return the order, sealed, or the first rule that refuses it."""
     denial = review(intent, view)
     return ApprovedOrder(client_order_id, intent, _SEAL) if denial is None else denial
+
+
+def approve_edit(asked: OrderIntent, filled: Size, view: RiskView, client_order_id: str) -> ApprovedOrder | Denial:
+    """Return the whole order as it would be after the edit, sealed, or the first rule that refuses its rest.
+
+    The view leaves the order itself out: either it rests as it was, and was approved so, or as asked.
+    """
+    denial = review(msgspec.structs.replace(asked, size=asked.size - filled), view)
+    return ApprovedOrder(client_order_id, asked, _SEAL) if denial is None else denial
 
 
 def approve_emergency(intent: OrderIntent, position: Size, client_order_id: str) -> ApprovedOrder:

@@ -27,7 +27,7 @@ TICK_NS = NS  # timers of the engine have a resolution of one second of venue ti
 BOOKS_WITHIN_S = 30  # real seconds × speed in which every book must have arrived
 WIND_DOWN_WITHIN_S = 120  # venue seconds for the engine to end flat before the emergency ladder takes over
 
-DURABLE = (ev.OrderSubmitted, ev.GuardrailTripped)  # a tuple: a union would be built at each call
+DURABLE = (ev.OrderSubmitted, ev.EditRequested, ev.GuardrailTripped)  # a tuple: a union would be built at each call
 
 
 class EventLog(Protocol):

@@ -239,17 +239,28 @@ def trading_run(event_store_root: Path, account: str) -> str:
         return ""
 
 
+def stop_session(context: RunContext) -> None:
+    """Ask the session of this run, if it runs on this machine, to end flat; does not wait."""
+    if (found := find_session(context)) is not None:
+        found.stop()
+        found.close()
+
+
 def stop_alone(event_store_root: Path) -> list[int]:
     """Ask every session of this machine that nobody supervises to end flat; return their processes, do not wait."""
+    return [pid for folder in sorted((event_store_root / "accounts").glob("*")) for pid in stop_if_alone(folder)]
+
+
+def stop_if_alone(folder: Path) -> list[int]:
+    """Ask the account's session to end flat if nobody supervises it; return its process, do not wait."""
     asked = []
-    for folder in sorted((event_store_root / "accounts").glob("*")):
-        beat = read_beat(event_store_root, folder.name)
-        known = {started_pid(folder), 0 if beat is None else beat.pid}
-        for pid in sorted(pid for pid in known if _is_session(pid, folder)):
-            if not is_held(folder / SUPERVISOR_LOCK):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
-                    asked.append(pid)
+    beat = read_beat(folder.parent.parent, folder.name)
+    known = {started_pid(folder), 0 if beat is None else beat.pid}
+    for pid in sorted(pid for pid in known if _is_session(pid, folder)):
+        if not is_held(folder / SUPERVISOR_LOCK):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+                asked.append(pid)
     return asked
 
 

@@ -14,7 +14,7 @@ import msgspec
 from trading_core.events import LocalStopChanged, OrderReplaced
 from trading_core.money import ZERO, Price
 from trading_core.order_manager import TrackedOrder
-from trading_core.orders import OrderIntent, OrderType
+from trading_core.orders import OrderIntent, OrderType, TimeInForce
 from trading_core.risk import Denial, DenialReason
 
 if TYPE_CHECKING:
@@ -52,6 +52,19 @@ class Waiting:
         )
         self._next[order.client_order_id] = (order, intent, source)
         desk.cancel(order, "replace")
+
+    def requote(self, desk: Desk, order: TrackedOrder, intent: OrderIntent, source: str) -> None:
+        """Let the resting order become the intent at the venue if an edit can do it, else replace the order.
+
+        An edit keeps the order's kind and never makes it larger: what was filled of it is not quoted again.
+        """
+        asked = _as_edit(desk, order, intent)
+        if asked is None or desk.edit(order, asked, source) is not None:
+            self.replace(desk, order, intent, source)
+
+    def is_changing(self, order: TrackedOrder) -> bool:
+        """Tell whether the order is about to make way for another one, or to be another one."""
+        return self.is_replaced(order) or order.edit is not None
 
     def is_replaced(self, order: TrackedOrder) -> bool:
         """Tell whether another order waits for the end of this one."""
@@ -96,6 +109,21 @@ class Waiting:
                 desk.place(
                     msgspec.structs.replace(stop.intent, order_type=OrderType.LIMIT, stop_price=None), stop.source
                 )
+
+
+def _as_edit(desk: Desk, order: TrackedOrder, intent: OrderIntent) -> OrderIntent | None:
+    """Return the whole order as an edit would leave it; None if the venue cannot make the intent of it."""
+    before = order.intent
+    asked = msgspec.structs.replace(
+        before, limit_price=intent.limit_price, size=min(before.size, order.filled + intent.size),
+    )
+    is_alike = msgspec.structs.replace(intent, size=asked.size, signal_id=before.signal_id) == asked
+    is_plain = (before.order_type, before.time_in_force) == (OrderType.LIMIT, TimeInForce.GTC)
+    is_guarded = desk.policies[intent.product_id].shape(intent).attached is not None
+    is_editable = order.is_cancellable and order.edit is None and not order.is_edit_refused
+    is_allowed = is_editable and intent.product_id not in desk.orders.uneditable
+    is_possible = is_allowed and is_plain and is_alike and not is_guarded and asked.size > order.filled
+    return asked if is_possible and asked != before else None
 
 
 def _tell(desk: Desk, stop: HeldStop, change: str) -> None:

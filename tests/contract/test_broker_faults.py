@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from tests.contract.broker_venues import KINDS, Venue, open_kind
@@ -87,6 +88,33 @@ def test_the_user_channel_tells_of_a_lost_order_unless_it_is_silent(kind: str, p
             over_ns = venue.clock.now_ns() + NS
             seen = venue.events_until(lambda _: venue.clock.now_ns() >= over_ns)
         assert _reported(seen) == ({"fault-push"} if pushes else set())
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_an_edit_that_takes_its_time_is_seen_to_be_pending(kind: str) -> None:
+    with open_kind(kind, FaultPlan(edit_delay_ms=60_000)) as venue:
+        intent = resting(venue, "fault-late-edit").intent
+        answer = venue.broker.submit(approved(intent, "fault-late-edit"))
+        assert isinstance(answer, Accepted)
+        smaller = msgspec.structs.replace(intent, size=intent.size / 2)
+        assert venue.broker.edit(answer.order_id, approved(smaller, "fault-late-edit")).is_accepted
+        found = venue.broker.order(answer.order_id)
+        assert (found.status, found.is_edit_pending, found.size) == (OrderStatus.OPEN, True, intent.size)
+        assert [o.order_id for o in venue.broker.open_orders()] == [answer.order_id]
+        again = venue.broker.edit(answer.order_id, approved(smaller, "fault-late-edit"))
+        assert (again.is_accepted, again.is_expected) == (False, True)
+
+
+@pytest.mark.parametrize("kind", BOTH)
+def test_a_lost_answer_to_an_edit_is_an_unknown_outcome_that_asking_resolves(kind: str) -> None:
+    with open_kind(kind, FaultPlan(edit_done_but_500_share=1)) as venue:
+        intent = resting(venue, "fault-lost-edit").intent
+        answer = venue.broker.submit(approved(intent, "fault-lost-edit"))
+        assert isinstance(answer, Accepted)
+        smaller = msgspec.structs.replace(intent, size=intent.size / 2)
+        with pytest.raises(OutcomeUnknown):
+            venue.broker.edit(answer.order_id, approved(smaller, "fault-lost-edit"))
+        assert venue.broker.order(answer.order_id).size == smaller.size
 
 
 @pytest.mark.parametrize("kind", BOTH)

@@ -140,6 +140,25 @@ def test_late_cancel_is_told_before_it_is_done(venue: Venue) -> None:
         assert socket.until("user", "update")["events"][0]["orders"][0]["status"] == "CANCELLED"
 
 
+def test_late_edit_is_told_before_it_is_done(venue: Venue) -> None:
+    venue.faults(edit_delay_ms=5_000)
+    limit = {"limit_limit_gtc": {"base_size": "0.001", "limit_price": "60000"}}
+    order_id = create(venue, "e-1", limit)["success_response"]["order_id"]
+    with venue.socket() as socket:
+        socket.subscribe("user", signed=True)
+        socket.until("user", "snapshot")
+        assert post(venue, "/orders/edit", order_id=order_id, price="59000", size="0.001")["success"] is True
+        row = order(venue, order_id)
+        assert (row["status"], row["current_pending_replace"]["price"]) == ("EDIT_QUEUED", "59000")
+        told = socket.until("user", "update")["events"][0]["orders"][0]
+        assert (told["status"], told["limit_price"]) == ("EDIT_QUEUED", "60000")
+        venue.advance(6)
+        socket.until("user", "update")
+        row = order(venue, order_id)
+        assert (row["status"], row["current_pending_replace"]) == ("OPEN", None)
+        assert row["order_configuration"]["limit_limit_gtc"]["limit_price"] == "59000"
+
+
 def test_accepted_order_that_fails_is_told_on_the_user_channel(venue: Venue) -> None:
     venue.faults(fail_after_accept_share=1.0)
     with venue.socket() as socket:

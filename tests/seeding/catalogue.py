@@ -12,6 +12,7 @@ LADDER = ("unit/test_emergency",)
 SESSION = ("unit/test_session", "unit/test_order_manager")
 TOLD = ("unit/test_told",)
 TRANSFERS = ("unit/test_transfers",)
+EDITS = ("unit/test_edits", "property/test_edits", "unit/test_edited_sessions")
 DRILLS = ("unit/test_steps_size",)
 
 BY_HAND: tuple[Fault, ...] = (
@@ -82,7 +83,7 @@ BY_HAND: tuple[Fault, ...] = (
     swap("order_manager", "denials count while the outcome is unknown",
          "if order.status is OrderStatus.OUTCOME_UNKNOWN and event.ts_ns", "if True and event.ts_ns", *ORDERS),
     swap("order_manager", "denials in one moment count once",
-         "event.ts_ns - order.absent_ns >= ABSENCES_APART_NS", "True", *ORDERS),
+         "event.ts_ns - order.absent_ns >= ASKS_APART_NS", "True", *ORDERS),
     swap("order_manager", "less filled than before is an old report", "        if report.filled_size > order.reported:",
          "        if True:", *ORDERS),
     swap("order_manager", "a fill is booked once per entry",
@@ -105,6 +106,45 @@ BY_HAND: tuple[Fault, ...] = (
          *ORDERS),
     swap("order_manager", "an acknowledgement that was overtaken changes nothing",
          "if order.status in (OrderStatus.SUBMITTED, OrderStatus.OUTCOME_UNKNOWN):", "if True:", *ORDERS),
+    # ── edits ──
+    swap("order_manager", "the worse price of an open edit counts",
+         "return max((price for price in prices if price is not None), default=None)",
+         "return next((price for price in prices if price is not None), None)", *EDITS),
+    swap("order_manager", "an accepted edit has not taken place yet", "        if not event.is_accepted and order.edit",
+         "        order.intent = order.edit.intent if order.edit else order.intent\n"
+         "        if not event.is_accepted and order.edit", *EDITS),
+    swap("order_manager", "a lost edit is unclear", "            order.edit.is_unclear = True\n        return order",
+         "            pass\n        return order", *EDITS),
+    swap("order_manager", "an edit is void only after three answers",
+         "if edit.times_unchanged >= ASKS_UNTIL_UNCHANGED:", "if edit.times_unchanged >= 1:", *EDITS),
+    swap("order_manager", "an old message says nothing of an edit", "event.is_answer and event.ts_ns", "event.ts_ns",
+         *EDITS),
+    swap("order_manager", "a queued edit is waited for", "if report.is_edit_pending or (", "if (", *EDITS),
+    swap("order_manager", "an edit that shows late counts",
+         "order.voided, order.edit = edit.intent, None", "order.edit = None", *EDITS),
+    swap("order_manager", "figures that are neither settle nothing",
+         "                if _has_figures(report, order.intent):",
+         "                if True:", *EDITS),
+    swap("order_manager", "what the venue does not let us edit is replaced",
+         "                self.uneditable.add(order.intent.product_id)\n", "                pass\n", *EDITS),
+    swap("waiting", "an edit makes no order larger", "size=min(before.size, order.filled + intent.size)",
+         "size=order.filled + intent.size", *EDITS),
+    swap("waiting", "an edit keeps the order's kind", "is_allowed and is_plain and is_alike and",
+         "is_allowed and is_plain and", *EDITS),
+    swap("waiting", "a refused edit is not asked for again", "and order.edit is None and not order.is_edit_refused",
+         "and order.edit is None", *EDITS),
+    swap("desk", "an unclear edit blocks entries", "has_unresolved=any(o.is_unclear for o in live)",
+         "has_unresolved=any(o.status == \"OUTCOME_UNKNOWN\" for o in live)", *EDITS),
+    swap("desk", "an edit counts among the orders of the minute",
+         "        self._sent_ns.append(self.now_ns)\n        event = EditRequested(",
+         "        event = EditRequested(", *EDITS),
+    swap("risk", "an edit is reviewed",
+         "denial = review(msgspec.structs.replace(asked, size=asked.size - filled), view)",
+         "denial = None", *EDITS),
+    swap("courier", "an edit does not leave once the state is tightened", "if reason := self._withheld(command.order):",
+         "if reason := \"\":", *SESSION, *EDITS),
+    swap("session", "an edit is on disk before it leaves", "DURABLE = (ev.OrderSubmitted, ev.EditRequested,",
+         "DURABLE = (ev.OrderSubmitted,", *EDITS),
     # ── what others trade ──
     swap("foreign_fills", "somebody else's fill ends entries",
          "        desk.tighten(TradingState.REDUCE_ONLY, words)\n", "", *ENGINE),

@@ -21,11 +21,12 @@ from trading_core.commands import (
     SubmitOrder,
 )
 from trading_core.desk import Desk
-from trading_core.engine import ASK_AGAIN_AFTER_S, ASK_LIVE_EVERY_S, CANCEL_AGAIN_AFTER_S, DAY_NS, Engine
+from trading_core.engine import DAY_NS, Engine
 from trading_core.events import (
     CancelAnswered,
     CancelRequested,
     FeeTierRead,
+    OrderAccepted,
     OrderLost,
     OrderNotFound,
     OrderRejected,
@@ -35,6 +36,7 @@ from trading_core.events import (
     StreamState,
     SubmitWithheld,
 )
+from trading_core.inquiries import ASK_AGAIN_AFTER_S, ASK_LIVE_EVERY_S, CANCEL_AGAIN_AFTER_S
 from trading_core.order_manager import TrackedOrder
 from trading_core.orders import OrderStatus, Side
 from trading_core.risk import Denial, DenialReason
@@ -78,8 +80,9 @@ def test_the_thirty_seconds_begin_at_the_acknowledgement() -> None:
     market = Market(QUIET)
     order = market.place(make_intent(price="49000"))
     market.tick(20)
-    market.feed(make_report(order, OrderStatus.OPEN))
-    order.accepted_ns = market.now_ns
+    market.feed(OrderAccepted(
+        ts_ns=market.now_ns, client_order_id=order.client_order_id, order_id="v-1", latency_ms=Decimal(1)
+    ))
     assert commands(market.tick(29), CancelOrder) == []
     assert len(commands(market.tick(1), CancelOrder)) == 1
 

@@ -10,9 +10,8 @@ from tests.exchange_builders import ME, OTHER, START_NS, make_exchange, make_ord
 from trading_core.clock import NS
 from trading_core.events import TradePrinted
 from trading_core.local_exchange.editing import EditRequest
-from trading_core.local_exchange.model import (
-    OrderConfig,
-)
+from trading_core.local_exchange.faults import FaultPlan
+from trading_core.local_exchange.model import OrderConfig, WireStatus
 
 
 def change(price: Decimal, size: Decimal) -> EditRequest:
@@ -50,6 +49,61 @@ def test_an_edit_moves_price_and_size_and_what_is_held() -> None:
     assert (edited.limit_price, edited.size) == (bid - 20, Decimal("0.002"))
     assert edited.hold == (bid - 20) * Decimal("0.002") * Decimal("1.012")
     assert edited.edits[0].price == bid - 20
+
+
+def test_a_late_edit_is_queued_then_applied() -> None:
+    exchange = make_exchange(faults=FaultPlan(edit_delay_ms=5_000))
+    bid, _ = touch(exchange)
+    order = place(exchange, make_order(limit_price=bid - 500))
+    assert exchange.edit(ME, order.order_id, change(bid - 600, Decimal("0.001"))).success
+    queued = exchange.order(ME, order.order_id)
+    assert (queued.status, queued.limit_price, queued.edits) == (WireStatus.EDIT_QUEUED, bid - 500, ())
+    assert queued.pending_edit is not None
+    assert queued.pending_edit.price == bid - 600
+    again = exchange.edit(ME, order.order_id, change(bid - 700, Decimal("0.001")))
+    assert again.edit_failure_reason == "ORDER_IS_ALREADY_BEING_REPLACED"
+    exchange.advance(START_NS + 6 * NS)
+    edited = exchange.order(ME, order.order_id)
+    assert (edited.status, edited.limit_price, edited.pending_edit) == (WireStatus.OPEN, bid - 600, None)
+    assert [e.price for e in edited.edits] == [bid - 600]
+
+
+def test_a_queued_edit_that_would_take_by_then_lapses() -> None:
+    exchange = make_exchange(faults=FaultPlan(edit_delay_ms=600_000))
+    bid, _ = touch(exchange)
+    order = place(exchange, make_order(limit_price=bid - 2_000, post_only=True))
+    assert exchange.edit(ME, order.order_id, change(bid, Decimal("0.001"))).success
+    exchange.advance(START_NS + 600 * NS)
+    _, ask = touch(exchange)
+    lapsed = exchange.order(ME, order.order_id)
+    assert ask <= bid, "the market of this seed falls within ten minutes"
+    assert (lapsed.status, lapsed.limit_price, lapsed.edits) == (WireStatus.OPEN, bid - 2_000, ())
+
+
+def test_a_cancel_overtakes_a_queued_edit() -> None:
+    exchange = make_exchange(faults=FaultPlan(edit_delay_ms=5_000))
+    totals = exchange.value_totals()
+    bid, _ = touch(exchange)
+    order = place(exchange, make_order(limit_price=bid - 500))
+    exchange.edit(ME, order.order_id, change(bid - 600, Decimal("0.001")))
+    assert exchange.cancel(ME, [order.order_id])[0].success
+    exchange.advance(START_NS + 6 * NS)
+    ended = exchange.order(ME, order.order_id)
+    assert (ended.status, ended.limit_price, ended.hold) == (WireStatus.CANCELLED, bid - 500, 0)
+    assert exchange.value_totals() == totals
+
+
+def test_a_queued_edit_meets_a_partial_fill_at_the_old_price() -> None:
+    exchange = make_exchange(faults=FaultPlan(edit_delay_ms=5_000, edit_meets_fill_share=1.0))
+    bid, _ = touch(exchange)
+    order = place(exchange, make_order(limit_price=bid - 500))
+    exchange.edit(ME, order.order_id, change(bid - 600, Decimal("0.0008")))
+    assert exchange.fills(ME)[0].price == bid - 500
+    exchange.advance(START_NS + 6 * NS)
+    edited = exchange.order(ME, order.order_id)
+    assert (edited.limit_price, edited.size, edited.filled_size) == (
+        bid - 600, Decimal("0.0008"), Decimal("0.0005")
+    )
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from trading_core.events import (
     OrderSubmitted,
     SubmitWithheld,
 )
-from trading_core.order_manager import ABSENCES_APART_NS, ASKS_UNTIL_ABSENT, OrderManager, TrackedOrder
+from trading_core.order_manager import ASKS_APART_NS, ASKS_UNTIL_ABSENT, OrderManager, TrackedOrder
 from trading_core.orders import ALLOWED, FINAL, LIVE, OrderStatus, Side, require_transition
 
 S = OrderStatus
@@ -172,8 +172,8 @@ def test_an_order_never_arrived_only_after_the_venue_said_so_three_times() -> No
     assert orders.live() == []
 
 
-@pytest.mark.parametrize(("apart_ns", "became"), [(ABSENCES_APART_NS - 1, S.OUTCOME_UNKNOWN),
-                                                   (ABSENCES_APART_NS, S.REJECTED)])
+@pytest.mark.parametrize(("apart_ns", "became"), [(ASKS_APART_NS - 1, S.OUTCOME_UNKNOWN),
+                                                   (ASKS_APART_NS, S.REJECTED)])
 def test_denials_in_one_moment_count_as_one(apart_ns: int, became: OrderStatus) -> None:
     """A reading of the account and a new stream ask at once, again and again; the venue's list may lag behind."""
     orders = OrderManager()
@@ -185,7 +185,7 @@ def test_denials_in_one_moment_count_as_one(apart_ns: int, became: OrderStatus) 
 
 
 def deny(orders: OrderManager, n: int) -> OrderStatus:
-    at_ns = T0_NS + n * ABSENCES_APART_NS
+    at_ns = T0_NS + n * ASKS_APART_NS
     return orders.not_found(OrderNotFound(ts_ns=at_ns, client_order_id="run-1")).status
 
 

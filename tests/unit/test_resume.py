@@ -28,7 +28,7 @@ from trading_core.events import (
     StrayOrderFound,
 )
 from trading_core.local_exchange.faults import FaultPlan
-from trading_core.order_manager import ABSENCES_APART_NS, ASKS_UNTIL_ABSENT
+from trading_core.order_manager import ASKS_APART_NS, ASKS_UNTIL_ABSENT
 from trading_core.orders import OrderIntent, Purpose, Side
 from trading_core.plan import Plan
 from trading_core.plan_files import find_plan
@@ -90,7 +90,7 @@ def test_an_order_that_was_stored_and_never_sent_is_asked_for_and_not_sent(make_
     assert unsent not in at_venue(world)
     denied = [e.ts_ns for e in events(world, OrderNotFound) if isinstance(e, OrderNotFound)]
     assert len(denied) >= ASKS_UNTIL_ABSENT
-    assert denied[-1] - denied[0] >= (ASKS_UNTIL_ABSENT - 1) * ABSENCES_APART_NS
+    assert denied[-1] - denied[0] >= (ASKS_UNTIL_ABSENT - 1) * ASKS_APART_NS
     assert len(at_venue(world)) >= 3
     assert status_of(result, "session") is CheckStatus.PASSED
     assert status_of(result, "auto_cancel") is CheckStatus.PASSED

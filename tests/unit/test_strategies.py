@@ -265,3 +265,8 @@ def test_replaced_orders_are_told(tmp_path: Path) -> None:
     replaced = rig.log.of(OrderReplaced)
     assert replaced
     assert all(r.source == "two_sided_maker" for r in replaced)
+
+
+def test_a_word_that_is_no_way_to_requote_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="replace, edit"):
+        maker(requote="amend")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from trading_core.advanced_trade import wire_orders
 from trading_core.advanced_trade.broker_transport import API, CREATE_ORDER, Urgency
 from trading_core.advanced_trade.broker_venue import ReadOnlyVenue
-from trading_core.advanced_trade.reasons import first_known, is_expected
+from trading_core.advanced_trade.reasons import first_known, is_expected, is_expected_edit
 from trading_core.errors import ConfigurationError, OutcomeUnknown, SchemaDrift, VenueUnavailable
 from trading_core.money import plain
 from trading_core.orders import OrderIntent, Purpose
@@ -77,8 +77,11 @@ class AdvancedTradeBroker(ReadOnlyVenue):
             )
         except (VenueUnavailable, SchemaDrift) as e:
             raise OutcomeUnknown(order.client_order_id, str(e)) from e
-        errors = [first_known(e.edit_failure_reason, e.preview_failure_reason) for e in answer.errors]
-        return EditAnswer(is_accepted=answer.success, reason=", ".join(errors))
+        reasons = [first_known(e.edit_failure_reason, e.preview_failure_reason) for e in answer.errors]
+        is_expected_all = bool(answer.errors) and all(
+            is_expected_edit(e.edit_failure_reason, e.preview_failure_reason) for e in answer.errors
+        )
+        return EditAnswer(answer.success, ", ".join(reasons), is_expected=answer.success or is_expected_all)
 
     def _cancel_batch(self, order_ids: Sequence[str]) -> list[CancelAnswer]:
         body = self._ask(

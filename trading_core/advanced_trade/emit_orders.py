@@ -19,6 +19,7 @@ from trading_core.advanced_trade.emit_kinds import (
 from trading_core.advanced_trade.numbers import parse_number as _number
 from trading_core.clock import from_iso
 from trading_core.local_exchange.model import (
+    Edit,
     ExchangeFill,
     ExchangeOrder,
     NewOrder,
@@ -141,7 +142,7 @@ def configuration(order: ExchangeOrder) -> dict[str, Any]:
 
 def order_values(order: ExchangeOrder, product: Product, owner: Owner) -> dict[str, Any]:
     """Return the values of schema `Order`."""
-    request = order.request
+    request, is_queued = order.request, order.status is WireStatus.EDIT_QUEUED
     return {
         **_fill_figures(order),
         "order_id": order.order_id,
@@ -164,9 +165,8 @@ def order_values(order: ExchangeOrder, product: Product, owner: Owner) -> dict[s
         "order_placement_source": "RETAIL_ADVANCED",
         "outstanding_hold_amount": order.hold,
         "is_liquidation": order.is_liquidation,
-        "edit_history": [
-            {"price": e.price, "size": e.size, "replace_accept_timestamp": e.accepted_ns} for e in order.edits[-5:]
-        ],
+        "edit_history": [_edit(edit) for edit in order.edits],
+        "current_pending_replace": _edit(order.pending_edit) if is_queued and order.pending_edit else None,
         "leverage": request.leverage,
         "margin_type": request.margin_type or None,
         "retail_portfolio_id": owner.portfolio_id,
@@ -175,6 +175,10 @@ def order_values(order: ExchangeOrder, product: Product, owner: Owner) -> dict[s
         "attached_order_configuration": attached_fields(order),
         "last_update_time": order.updated_ns,
     }
+
+
+def _edit(edit: Edit) -> dict[str, Any]:
+    return {"price": edit.price, "size": edit.size, "replace_accept_timestamp": edit.accepted_ns}
 
 
 def _fill_figures(order: ExchangeOrder) -> dict[str, Any]:

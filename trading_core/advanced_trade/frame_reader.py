@@ -25,7 +25,13 @@ from trading_core.advanced_trade.wire_frames import (
     UserOrder,
 )
 from trading_core.advanced_trade.wire_market import Grid
-from trading_core.advanced_trade.wire_states import meaning, order_type_of, status_of, time_in_force_of
+from trading_core.advanced_trade.wire_states import (
+    is_edit_pending,
+    meaning,
+    order_type_of,
+    status_of,
+    time_in_force_of,
+)
 from trading_core.clock import NS
 from trading_core.errors import SchemaDrift
 from trading_core.events import (
@@ -162,6 +168,7 @@ def user_order_of(order: UserOrder) -> VenueOrder:
         product_id=order.product_id,
         side=_side(order.order_side),
         status=status_of(order.status),
+        is_edit_pending=is_edit_pending(order.status),
         filled_size=filled,
         average_price=number_or_zero(order.avg_price, "UserOrder.avg_price"),
         total_fees=number_or_zero(order.total_fees, "UserOrder.total_fees"),

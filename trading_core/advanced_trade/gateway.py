@@ -196,6 +196,8 @@ class Gateway:
                 self.muted_orders.add(made["order_id"])
             if fault is not None:
                 return fault
+        if operation.name == "EditOrder" and body["success"] and (fault := self._faults.after_edit()) is not None:
+            return fault
         body = legacy_body(operation.name, body, self.exchange.config.compat)
         response = Response(status=200, body=dumps(self._faults.drifted(body)))
         self._keep(operation, parts, request, response)

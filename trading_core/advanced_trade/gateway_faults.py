@@ -53,6 +53,10 @@ class RestFaults:
             return RESET, False
         return None, False
 
+    def after_edit(self) -> Response | None:
+        """Return what is answered although the edit was accepted, or None."""
+        return internal() if self._hits("edit_done_but_500", self._plan().edit_done_but_500_share) else None
+
     def delay_ms(self) -> int:
         """Return how long the answer is held back, in real milliseconds."""
         plan = self._plan()

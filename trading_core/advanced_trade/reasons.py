@@ -88,10 +88,29 @@ UNEXPECTED_REASONS = frozenset(
     }
 )
 
+# EditOrderFailureReason: the order, or the market, was faster than we were, or it rests as asked already.
+EXPECTED_EDIT_REASONS = frozenset(
+    {
+        "CANNOT_EDIT_TO_BELOW_FILLED_SIZE",
+        "EDIT_REQUEST_EQUAL_TO_ORIGINAL_REQUEST",
+        "ONLY_OPEN_ORDERS_CAN_BE_EDITED",
+        "ORDER_IS_ALREADY_BEING_REPLACED",
+        "CANNOT_EDIT_ORDER_PENDING_CANCEL",
+        "CANNOT_EDIT_TRIGGERED_ORDER",
+        "INSUFFICIENT_TIME_TO_EDIT",
+        "EXCEEDED_MAX_ALLOWED_EDIT_REQUEST_COUNT",
+    }
+)
+
 
 def is_expected(reason: str) -> bool:
     """Tell whether normal trading may meet the refusal; a reason that no table knows is unexpected."""
     return reason.removeprefix("PREVIEW_") in EXPECTED_REASONS
+
+
+def is_expected_edit(reason: str, preview_reason: str) -> bool:
+    """Tell whether normal trading may meet the refusal of an edit: a race, or what a new order may meet as well."""
+    return reason in EXPECTED_EDIT_REASONS or is_expected(preview_reason)
 
 
 def first_known(*candidates: str) -> str:

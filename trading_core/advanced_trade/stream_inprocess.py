@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import assert_never
 
 from trading_core.advanced_trade.inprocess_extras import InProcessExtras
-from trading_core.advanced_trade.wire_states import meaning, status_of, time_in_force_of
+from trading_core.advanced_trade.wire_states import is_edit_pending, meaning, status_of, time_in_force_of
 from trading_core.clock import NS, Clock
 from trading_core.events import (
     AnyEvent,
@@ -136,6 +136,7 @@ def venue_order_of(order: ExchangeOrder) -> VenueOrder:
         product_id=order.request.product_id,
         side=order.request.side,
         status=status_of(order.status, is_cancel_pending=order.pending_cancel),
+        is_edit_pending=is_edit_pending(order.status),
         filled_size=order.filled_size,
         average_price=order.average_filled_price,
         total_fees=order.total_fees,

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from trading_core.advanced_trade.wire import moment_ns, number, number_or_none, number_or_zero
-from trading_core.advanced_trade.wire_states import meaning, status_of, time_in_force_of
+from trading_core.advanced_trade.wire_states import is_edit_pending, meaning, status_of, time_in_force_of
 from trading_core.errors import ConfigurationError, InvariantBroken, SchemaDrift
 from trading_core.money import ZERO, plain
 from trading_core.orders import (
@@ -205,6 +205,7 @@ def order_of(body: OrderBody) -> VenueOrder:
         product_id=body.product_id,
         side=_side(body.side),
         status=status_of(body.status, is_cancel_pending=body.pending_cancel),
+        is_edit_pending=is_edit_pending(body.status),
         filled_size=number_or_zero(body.filled_size, "Order.filled_size"),
         average_price=number_or_zero(body.average_filled_price, "Order.average_filled_price"),
         total_fees=number_or_zero(body.total_fees, "Order.total_fees"),

@@ -30,6 +30,11 @@ def status_of(text: str, *, is_cancel_pending: bool = False) -> OrderStatus:
     return OrderStatus.CANCEL_REQUESTED if is_cancel_pending and status is OrderStatus.OPEN else status
 
 
+def is_edit_pending(text: str) -> bool:
+    """Tell whether the venue has taken an edit of the order and has not applied it yet."""
+    return text == "EDIT_QUEUED"
+
+
 def time_in_force_of(text: str) -> str:
     """Return GTC, IOC, FOK or GTD; the venue's own word if it is another."""
     return str(_TIME_IN_FORCE.get(text.upper().replace(" ", "_"), text))

@@ -22,6 +22,7 @@ TYPES = (
     "FiguresTaken", "SnapshotTaken", "AccountRead", "OrderSubmitted", "OrderAccepted", "OrderRejected", "OrderDenied",
     "OrderReported", "SubmitWithheld", "OrderLost", "SizedDown", "FillBooked", "StateChanged", "StreamChanged",
     "AlertRaised", "AlertCleared", "GuardrailTripped", "CheckpointReached", "StepEnded", "RunEnding",
+    "EditAnswered", "EditLost",
 )
 LATEST_MAX = 14  # lines of what happened last
 CURVE_MAX = 600  # points of a curve; from twice as many, every second one goes
@@ -105,6 +106,11 @@ class RunView:
             case ev.OrderLost():
                 self.tallies["lost"] += 1
                 self._say(event, "LOST", f"{self._words(event.client_order_id)}: {event.cause}", "bad")
+            case ev.EditAnswered() if not event.is_accepted:
+                tone = "" if event.is_expected else "warn"
+                self._say(event, "EDIT REFUSED", f"{self._words(event.client_order_id)}: {event.reason}", tone)
+            case ev.EditLost():
+                self._say(event, "EDIT LOST", f"{self._words(event.client_order_id)}: {event.cause}", "bad")
             case ev.SizedDown():
                 self.tallies["sized_down"] += 1
                 self._say(event, "SIZED_DOWN", f"{event.side} {plain(event.original_size)} → "

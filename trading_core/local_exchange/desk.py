@@ -9,7 +9,6 @@ from decimal import Decimal
 
 from msgspec import structs
 
-from trading_core.events import TradePrinted
 from trading_core.local_exchange.attached import attached_to
 from trading_core.local_exchange.checks import stop_direction
 from trading_core.local_exchange.config import ExchangeConfig
@@ -22,6 +21,7 @@ from trading_core.local_exchange.ledger import Ledger
 from trading_core.local_exchange.market import Market, Print, Slice, Walk
 from trading_core.local_exchange.model import (
     Attached,
+    Edit,
     ExchangeEvent,
     ExchangeFill,
     ExchangeOrder,
@@ -77,8 +77,7 @@ class Desk(Drafts):
         With a status other than OPEN it only waits; `open` lets it trade.
         """
         request = order.request
-        order.order_id = self._ids.next("order")
-        order.status = WireStatus.OPEN if status is WireStatus.OPEN else status
+        order.order_id, order.status = self._ids.next("order"), status
         self.orders[order.order_id] = order
         self._by_client_id[(order.account_id, request.client_order_id)] = order
         self.live[order.account_id][order.order_id] = order
@@ -124,6 +123,12 @@ class Desk(Drafts):
     def queue_cancel(self, order: ExchangeOrder) -> None:
         """Note that the order is to be cancelled later; until then it may fill."""
         order.status, order.pending_cancel, order.updated_ns = WireStatus.CANCEL_QUEUED, True, self.now_ns
+        self._tell(order)
+
+    def queue_edit(self, order: ExchangeOrder, edit: Edit | None) -> None:
+        """Note that the order is to be edited later (None: not any more); until then it may fill as it is."""
+        order.status = WireStatus.OPEN if edit is None else WireStatus.EDIT_QUEUED
+        order.pending_edit, order.updated_ns = edit, self.now_ns
         self._tell(order)
 
     def meet(self, order: ExchangeOrder) -> None:
@@ -385,8 +390,7 @@ class Desk(Drafts):
     # ── parts ───────────────────────────────────────────────────────────────────────────────────
     def _publish(self, market: Market, prints: list[Print]) -> None:
         self._unseen.extend(row.ticks for row in prints)
-        trades: list[TradePrinted] = [trade_of(market, row) for row in prints]
-        self.events.extend(trades)
+        self.events.extend(trade_of(market, row) for row in prints)
 
     def _tell(self, order: ExchangeOrder) -> None:
         if not order.status.is_live:

@@ -18,7 +18,6 @@ from trading_core.local_exchange.model import (
 from trading_core.money import Price, Size, is_multiple
 
 EDITABLE = frozenset({OrderConfig.LIMIT_GTC, OrderConfig.STOP_LIMIT_GTC, OrderConfig.TRIGGER_BRACKET_GTC})
-EDITS_KEPT = 5
 ACCEPTED = EditResult(success=True)
 UNKNOWN_PREVIEW = "UNKNOWN_PREVIEW_FAILURE_REASON"
 
@@ -60,6 +59,8 @@ def check_edit(
 def _check_state(order: ExchangeOrder) -> EditResult | None:
     if order.pending_cancel:
         return refused("CANNOT_EDIT_ORDER_PENDING_CANCEL")
+    if order.status is WireStatus.EDIT_QUEUED:
+        return refused("ORDER_IS_ALREADY_BEING_REPLACED")
     if order.status is not WireStatus.OPEN:
         return refused("ONLY_OPEN_ORDERS_CAN_BE_EDITED")
     if order.request.config not in EDITABLE or order.request.base_size is None:

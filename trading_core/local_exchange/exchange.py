@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from copy import copy
 from decimal import Decimal
 
-from msgspec import structs
-
 from trading_core.clock import NS
 from trading_core.errors import ConfigurationError
 from trading_core.events import BookChanged
 from trading_core.local_exchange import checks, setup
 from trading_core.local_exchange.config import ExchangeConfig
 from trading_core.local_exchange.desk import Desk
-from trading_core.local_exchange.editing import EDITS_KEPT, EditRequest, check_edit, refused
+from trading_core.local_exchange.editing import EditRequest
+from trading_core.local_exchange.editor import Editor
 from trading_core.local_exchange.faults import FaultPlan
 from trading_core.local_exchange.fees import FeeBook
 from trading_core.local_exchange.futures import FuturesBook
@@ -29,7 +28,6 @@ from trading_core.local_exchange.model import (
     BookView,
     CancelResult,
     DayStats,
-    Edit,
     EditResult,
     ExchangeCandle,
     ExchangeEvent,
@@ -92,6 +90,7 @@ class LocalExchange:
             config, self._listings, self._desk, self._timeline, self._futures, self._intake, self._sessions
         )
         self._housekeeping.set_faults(config.faults, config.start_ns)
+        self._editor = Editor(self._listings, self._desk, self._intake, self._timeline, self.last_price)
         self._requests = self._cancels = 0
 
     # ── time ────────────────────────────────────────────────────────────────────────────────────
@@ -173,38 +172,15 @@ class LocalExchange:
         return [self._cancel(account_id, order_id) for order_id in order_ids]
 
     def edit(self, account_id: str, order_id: str, change: EditRequest) -> EditResult:
-        """Replace prices and total size of an open order; only a smaller size keeps its place in the queue."""
-        answer = self.edit_preview(account_id, order_id, change)
-        if answer.success:
-            order = self._desk.orders[order_id]
-            order.edits = (*order.edits, Edit(change.price, change.size, self.now_ns))[-EDITS_KEPT:]
-            if change.cancels_attached:
-                self._desk.end(self._desk.orders[order.attached_order_id], WireStatus.CANCELLED, "cancelled by an edit")
-            elif change.attached is not None:
-                self._desk.guard_differently(order, change.attached)
-            self._desk.replace(order, change.price, change.size, change.stop_price)
-        return answer
+        """Replace prices and total size of an open order; only a smaller size keeps its place in the queue.
+
+        A late one shows `EDIT_QUEUED` until it is applied.
+        """
+        return self._editor.edit(account_id, order_id, change)
 
     def edit_preview(self, account_id: str, order_id: str, change: EditRequest) -> EditResult:
         """Tell what `edit` would answer, changing nothing."""
-        found = self._desk.orders.get(order_id)
-        order = found if found is not None and found.account_id == account_id else None
-        listing = None if order is None else self._listings[order.request.product_id]
-        last = ZERO if order is None else self.last_price(order.request.product_id)
-        answer = check_edit(order, listing, change, last)
-        if not answer.success or order is None:
-            return answer
-        changed = copy(order)
-        changed.limit_price, changed.size = change.price, change.size
-        if change.stop_price is not None:
-            changed.request = structs.replace(order.request, stop_price=change.stop_price)
-        walk = self._desk.walk(changed)
-        if order.request.post_only and (walk.slices or walk.meets_own):
-            return refused("INVALID_EDITED_PRICE", "PREVIEW_INVALID_LIMIT_PRICE_POST_ONLY")
-        short = self._desk.required_hold(changed) - order.hold > self._intake.free(changed)
-        if short:
-            return refused("COMMANDER_REJECTED_EDIT_ORDER", "PREVIEW_INSUFFICIENT_FUND")
-        return answer
+        return self._editor.preview(account_id, order_id, change)
 
     def close_position(
         self, account_id: str, client_order_id: str, product_id: str, size: Size | None = None

@@ -53,6 +53,9 @@ class FaultPlan(BaseModel):
     # Cancels take this long (venue time) and may lose against fills; or surely meet a partial fill.
     cancel_delay_ms: int = Field(default=0, ge=0)
     cancel_meets_fill_share: float = Field(default=0.0, ge=0, le=1)
+    # Accepted edits are applied this much later (venue time), if they still can be; until then the old order may fill.
+    edit_delay_ms: int = Field(default=0, ge=0)
+    edit_meets_fill_share: float = Field(default=0.0, ge=0, le=1)
 
     # The venue's own clock, as GET /time and every timestamp of the server show it.
     clock_offset_ms: int = 0
@@ -69,6 +72,7 @@ class FaultPlan(BaseModel):
     create_booked_but_500_pushes_user: bool = True
     create_reset_before_share: float = Field(default=0.0, ge=0, le=1)
     create_reset_after_share: float = Field(default=0.0, ge=0, le=1)
+    edit_done_but_500_share: float = Field(default=0.0, ge=0, le=1)
     hang_share: float = Field(default=0.0, ge=0, le=1)
     hang_s: float = Field(default=30.0, ge=0)
     removed_members: tuple[str, ...] = ()  # schema drift: these members vanish from every body
@@ -150,6 +154,9 @@ PRESETS: dict[str, FaultPlan] = {
         FaultPlan(name="goes_offline", offline_products=("BTC-USD", "BIP-20DEC30-CDE"), offline_from_s=60.0),
         FaultPlan(name="fails_after_accept", fail_after_accept_share=0.3),
         FaultPlan(name="cancel_race", cancel_delay_ms=500, cancel_meets_fill_share=0.5),
+        FaultPlan(
+            name="edit_race", edit_delay_ms=500, edit_meets_fill_share=0.5, edit_done_but_500_share=0.2
+        ),
         FaultPlan(name="price_gap", gap_at_s=60.0, gap_share=-0.08),
         FaultPlan(name="thin_book", depth_share=0.02),
         FaultPlan(name="halted", halted_products=("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD")),

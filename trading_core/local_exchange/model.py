@@ -39,11 +39,17 @@ class WireStatus(StrEnum):
     FAILED = "FAILED"
     QUEUED = "QUEUED"
     CANCEL_QUEUED = "CANCEL_QUEUED"
+    EDIT_QUEUED = "EDIT_QUEUED"
 
     @property
     def is_live(self) -> bool:
         """Tell whether the order may still trade."""
-        return self in (WireStatus.PENDING, WireStatus.OPEN, WireStatus.QUEUED, WireStatus.CANCEL_QUEUED)
+        return self in LIVE
+
+
+LIVE = frozenset({
+    WireStatus.PENDING, WireStatus.OPEN, WireStatus.QUEUED, WireStatus.CANCEL_QUEUED, WireStatus.EDIT_QUEUED,
+})
 
 
 class TriggerStatus(StrEnum):
@@ -157,6 +163,7 @@ class ExchangeOrder(msgspec.Struct, kw_only=True):
     reject_message: str = ""
     cancel_message: str = ""
     edits: tuple[Edit, ...] = ()
+    pending_edit: Edit | None = None  # accepted and not applied yet: EDIT_QUEUED
     is_liquidation: bool = False
     contract_size: Size = ONE
     base_currency: str = ""  # of a spot product

@@ -21,7 +21,7 @@ class TwoSidedMaker:
 
     The more of `inventory_max` it holds, the further behind lies the side that would add to it, and the nearer
     the side that sheds it. A quote whose price is still right is left alone; another one makes way for its
-    successor before that leaves.
+    successor before that leaves, or with `requote = "edit"` is edited at the venue where that can be done.
     """
 
     name = "two_sided_maker"
@@ -34,6 +34,7 @@ class TwoSidedMaker:
         self._skew_bps = params.exact("skew_bps", "4", low="0", high="500")
         self._quote = params.exact("quote_notional", str(entry.notional_min), low="1", high="10000000")
         self._inventory_max = params.exact("inventory_max", str(2 * entry.notional_max), low="1", high="100000000")
+        self._edits = params.choice("requote", "replace", ("replace", "edit")) == "edit"
         params.finish()
         self._next_ns: dict[str, int] = {}
 
@@ -83,12 +84,13 @@ class TwoSidedMaker:
         return ZERO if side is Side.SELL and product.product_type is ProductType.SPOT else adding
 
     def _requote(self, desk: Desk, order: TrackedOrder, intent: OrderIntent) -> None:
-        if order.status is not OrderStatus.OPEN or desk.waiting.is_replaced(order):
+        if order.status is not OrderStatus.OPEN or desk.waiting.is_changing(order):
             return
         if intent.size <= 0:
             desk.cancel(order, "requote")
         elif intent.limit_price != order.intent.limit_price:
-            desk.waiting.replace(desk, order, intent, self.name)
+            change = desk.waiting.requote if self._edits else desk.waiting.replace
+            change(desk, order, intent, self.name)
 
     def _intent(self, desk: Desk, product: Product, side: Side, size: Size, price: Price) -> OrderIntent:
         is_exit = desk.position(product.product_id) * side.sign < 0
