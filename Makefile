@@ -21,6 +21,8 @@ SEEDS ?= 50
 FROM ?= 1
 PYTEST_ARGS ?=
 
+# Our processes start often: their modules are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 export DO_NOT_TRACK := 1
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT := false
@@ -42,7 +44,7 @@ rehearse: $(VENV)/.installed ## rollout in process, on a virtual clock: seconds 
 	$(GREENLIGHT) run phase2 --venue simulated --day $(DAY) --seed $(SEED)
 
 test: $(VENV)/.installed-dev ## set everything up, then run the tests (PYTEST_ARGS=… for a part of them)
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 soak: $(VENV)/.installed-dev ## the long tests: whole days, a thousand seeds, kills (many minutes)
 	$(BIN)/python -m pytest -m soak --override-ini timeout=3600 $(PYTEST_ARGS)

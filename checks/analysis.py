@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-
-from pydantic import ValidationError
 
 from checks.cross import CROSS, cross_checks
 from checks.cross_view import CrossView
 from checks.findings import CheckReport, Finding, make_finding
 from checks.suites import registry
+from checks.validated import Validation, validated_apart
 from trading_core.artifacts import ArtifactName
 from trading_core.errors import StorageError
 from trading_core.events import AnyEvent
@@ -31,8 +25,6 @@ from trading_core.stages.result import Check, CheckStatus, StageResult, StageSta
 from trading_core.storage.artifact_store import ArtifactMeta, ArtifactStore
 from trading_core.storage.event_reader import EventReader
 
-ROOT = Path(__file__).resolve().parent.parent
-VALIDATION_TIMEOUT_S = 180  # a day of four symbols takes some 20 s on two cores
 METRIC = "artifact_checks"
 SOUND = frozenset({Outcome.PASS, Outcome.NOT_APPLICABLE})
 # What a report names first: broken checks before broken data, broken data before missing data.
@@ -46,14 +38,14 @@ REMEDIES = {
 Events = Sequence[tuple[int, AnyEvent]]
 
 
-def analyse(context: RunContext, now_ns: int, timeout_s: float = VALIDATION_TIMEOUT_S) -> StageResult:
+def analyse(context: RunContext, now_ns: int, validation: Validation = validated_apart) -> StageResult:
     """Return the stage's result: a check for each artifact, and each observation that the evidence can answer.
 
     Writes checks.json. Never raises for what is wrong with artifacts or events: that is what it reports.
     """
     store = ArtifactStore(context.run_dir)
     with ThreadPoolExecutor(max_workers=1) as beside:  # Great Expectations has a process of its own: read meanwhile
-        validated = beside.submit(run_validation, context.run_dir, timeout_s)
+        validated = beside.submit(validation, context.run_dir)
         events, chain_error = read_events(context)
         evidence = load_evidence(store, context.run_id, context.subject_digest)
         observed = observe(context.plan, evidence, events, chain_error)
@@ -118,27 +110,6 @@ def check(
     return whole.model_copy(update={"findings": (*whole.findings, *lost, *strangers)})
 
 
-def run_validation(run_dir: Path, timeout_s: float) -> CheckReport:
-    """Run Great Expectations in a process of its own; one that fails or takes too long gives ERROR everywhere."""
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "findings.json"
-        command = [sys.executable, "-m", "checks.validate", str(run_dir.resolve()), str(out)]
-        environment = {**os.environ, "GX_ANALYTICS_ENABLED": "False"}
-        try:
-            done = subprocess.run(
-                command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return _no_report(f"the checks took longer than {timeout_s} s")
-        except OSError as e:
-            return _no_report(f"the checks could not be started: {e}")
-        try:
-            return CheckReport.model_validate_json(out.read_bytes())
-        except (OSError, ValidationError):
-            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            return _no_report(f"the checks ended with code {done.returncode}: {last[:200]}")
-
-
 def observation_of(report: CheckReport, refs: tuple[EvidenceRef, ...]) -> InvariantObservation:
     """Return what the gate is told: every check was evaluated and held, or which did not, worst first."""
     applicable = [f for f in report.findings if f.outcome is not Outcome.NOT_APPLICABLE]
@@ -197,10 +168,3 @@ def _keep(
     entry = store.write(CHECKS, report, meta)
     checked = tuple(a.ref for a in evidence.artifacts.values() if a.ref is not None and a.problem is None)
     return (entry.ref(), *checked)
-
-
-def _no_report(detail: str) -> CheckReport:
-    findings = [
-        make_finding(name, "the checks ran", Outcome.ERROR, Reason.EXCEPTION, detail) for name in registry()
-    ]
-    return CheckReport(engine="none", expected=registry(), findings=tuple(findings))

@@ -12,9 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from checks.analysis import VALIDATION_TIMEOUT_S, run_validation
 from checks.findings import CheckReport, Finding, make_finding
 from checks.suites import registry
+from checks.validated import Validation, validated_apart
 from trading_core.artifacts import FIVE, ArtifactName
 from trading_core.gate.outcomes import Outcome, Reason
 from trading_core.plan import PlanModel
@@ -50,7 +50,7 @@ class DirReport(PlanModel):
         return "\n".join(_shown(line) for line in lines) + "\n"
 
 
-def analyze_dir(folder: Path, timeout_s: float = VALIDATION_TIMEOUT_S) -> DirReport:
+def analyze_dir(folder: Path, validation: Validation = validated_apart) -> DirReport:
     """Return what the directory's files say. Never raises for what is in them, and never calls them proven."""
     payloads = {name: _payload(folder / f"{name}.json") for name in ArtifactName}
     documents = {name: _document(payload) for name, payload in payloads.items()}
@@ -61,7 +61,7 @@ def analyze_dir(folder: Path, timeout_s: float = VALIDATION_TIMEOUT_S) -> DirRep
                 document = documents[name]
                 whole_payload = payload if document is None else json.dumps(document).encode()
                 (Path(copy) / f"{name}.json").write_bytes(whole_payload)
-        report = run_validation(Path(copy), timeout_s)
+        report = validation(Path(copy))
     # The five are the layout; a directory without the two further ones lacks nothing.
     findings = [f for f in report.findings if f.artifact in FIVE or f.artifact in rows]
     findings += [_digests(folder), _origin()]

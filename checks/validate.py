@@ -268,7 +268,7 @@ def main(arguments: list[str]) -> int:
     if not 1 <= len(arguments) <= 2:
         sys.stderr.write("use: python -m checks.validate RUN_DIR [OUT]\n")
         return 2
-    logging.disable(logging.WARNING)  # GX logs each metric
+    logging.getLogger("great_expectations").setLevel(logging.ERROR)  # GX logs each metric
     run_dir = Path(arguments[0])
     out = Path(arguments[1]) if len(arguments) == 2 else run_dir / "checks.json"
     out.write_text(validate(run_dir).model_dump_json(indent=1) + "\n", "utf-8")

@@ -14,6 +14,9 @@ import pytest
 from tests.store_rig import server_place
 from trading_core.store_location import StoreLocation
 
+TESTS = Path(__file__).parent
+# Files are handed out in this order: one of minutes that came last would keep one worker busy and the other idle.
+LONG_FIRST = ("e2e", "browser", "seeding", "chaos", "integration", "contract")
 POSTGRES = ("127.0.0.1", 5432)
 REDIS = ("127.0.0.1", 6379)
 
@@ -48,7 +51,18 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what cannot run here; in CI nothing is skipped, so that a missing install step is seen."""
+    """Put the long files first, and skip what cannot run here."""
+    items.sort(key=_place_in_line)
+    _skip_what_is_lacking(items)
+
+
+def _place_in_line(item: pytest.Item) -> int:
+    folder = item.path.relative_to(TESTS).parts[0]
+    return LONG_FIRST.index(folder) if folder in LONG_FIRST else len(LONG_FIRST)
+
+
+def _skip_what_is_lacking(items: list[pytest.Item]) -> None:
+    """In CI nothing is skipped, so that a missing install step is seen."""
     if os.environ.get("CI"):
         return
     for marker, lacks in NEEDS.items():

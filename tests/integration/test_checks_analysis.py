@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from checks.analysis import analyse, run_validation
+from checks.analysis import analyse
+from checks.validated import validated_apart
+from tests.checked_files import validated_here
 from tests.evidence_runs import START_NS, Events, make_context, make_events, write_run
 from tests.finished_runs import finish
 from trading_core.clock import NS
@@ -62,7 +64,7 @@ def test_a_whole_run_is_analysed_and_every_must_passes(tmp_path: Path) -> None:
 def test_a_missing_artifact_fails_the_stage_by_name(tmp_path: Path) -> None:
     context = write_whole(tmp_path)
     (tmp_path / "margin_snapshots.json").unlink()
-    result = analyse(context, END_NS)
+    result = analyse(context, END_NS, validated_here)
     assert result.status is StageStatus.FAILED
     assert "margin_snapshots" in {check.name for check in result.failed_checks}
     results = judged(context, result)
@@ -78,20 +80,20 @@ def test_an_edited_event_store_breaks_the_chain(tmp_path: Path) -> None:
          " c.execute(\"update events set payload = replace(payload, '41.5', '41.4') where seq = 8\"); c.commit()",
          str(path)], check=True, timeout=60,
     )
-    result = analyse(context, END_NS)
+    result = analyse(context, END_NS, validated_here)
     assert judged(context, result)["event_chain"].outcome is Outcome.FAIL
     assert result.status is StageStatus.FAILED
 
 
 def test_a_run_without_artifacts_and_events_passes_nothing(tmp_path: Path) -> None:
     context = make_context(tmp_path)
-    result = analyse(context, END_NS)
+    result = analyse(context, END_NS, validated_here)
     assert result.status is StageStatus.FAILED
     assert {r.outcome for r in judged(context, result).values()} <= {Outcome.NO_DATA, Outcome.ERROR}
 
 
 def test_checks_that_take_too_long_are_an_error(tmp_path: Path) -> None:
-    report = run_validation(write_run(tmp_path).run_dir, timeout_s=0.05)
+    report = validated_apart(write_run(tmp_path).run_dir, timeout_s=0.05)
     assert {f.outcome for f in report.findings} == {Outcome.ERROR}
     assert "longer than 0.05 s" in report.findings[0].detail
 

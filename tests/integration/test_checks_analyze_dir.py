@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from checks.analyze_dir import DirVerdict, analyze_dir, main
+from tests.checked_files import validated_here
 from tests.evidence_runs import write_run
 from trading_core.artifacts import FIVE, ArtifactName
 from trading_core.gate.outcomes import Outcome
@@ -31,7 +32,7 @@ def test_books_that_do_not_balance_are_refuted(tmp_path: Path) -> None:
     document["rows"][2]["equity"] = "1"
     path.write_text(json.dumps(document))
     (tmp_path / "manifest.json").unlink()
-    found = analyze_dir(tmp_path)
+    found = analyze_dir(tmp_path, validated_here)
     assert (found.verdict, "books_identity" in found.headline) == (DirVerdict.REFUTED, True)
 
 
@@ -44,7 +45,7 @@ def test_books_that_do_not_balance_are_refuted(tmp_path: Path) -> None:
 def test_whatever_the_files_hold_it_neither_crashes_nor_passes(tmp_path: Path, payload: str) -> None:
     for name in FIVE:
         (tmp_path / f"{name}.json").write_text(payload)
-    found = analyze_dir(tmp_path)
+    found = analyze_dir(tmp_path, validated_here)
     assert found.report.engine != "none", found.report.findings[0].detail
     schemas = {f.outcome for f in found.report.findings if f.criterion.endswith(".schema")}
     assert schemas <= {Outcome.ERROR, Outcome.NO_DATA}
@@ -76,7 +77,7 @@ FILES = st.dictionaries(
 
 def judged(folder: Path) -> str:
     """Judge the directory, as the command does, and return what a person reads."""
-    found = analyze_dir(folder)
+    found = analyze_dir(folder, validated_here)
     assert found.verdict in (DirVerdict.REFUTED, DirVerdict.NOT_PROVEN)
     text = found.text()
     text.encode()
@@ -130,6 +131,6 @@ def test_a_file_of_fifty_megabytes_is_judged(tmp_path: Path) -> None:
 
 
 def test_an_empty_directory_and_wrong_use(tmp_path: Path) -> None:
-    assert "5 of the five artifacts cannot be used" in analyze_dir(tmp_path).headline
+    assert "5 of the five artifacts cannot be used" in analyze_dir(tmp_path, validated_here).headline
     assert main([str(tmp_path)]) == 4
     assert main([str(tmp_path / "nowhere")]) == 2

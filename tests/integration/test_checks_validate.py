@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,6 +167,12 @@ def test_the_command_writes_the_report_and_refuses_wrong_use(tmp_path: Path) -> 
     assert main([str(context.run_dir), str(out)]) == 0
     assert json.loads(out.read_bytes())["expected"] == list(registry())
     assert main([]) == 2
+
+
+def test_the_command_silences_no_log_but_that_of_its_engine(tmp_path: Path) -> None:
+    assert main([str(tmp_path)]) == 0
+    assert logging.getLogger("trading_core.test").isEnabledFor(logging.WARNING)
+    assert not logging.getLogger("great_expectations").isEnabledFor(logging.WARNING)
 
 
 def test_the_same_artifacts_give_the_same_findings(tmp_path: Path) -> None:
