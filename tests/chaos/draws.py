@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import cache
 from random import Random
 from typing import Any, Literal
 
-from tests.chaos.plans import FAMILIES, draw_plan
+from tests.chaos.edges import cross, draw_edge
+from tests.chaos.plans import FAMILIES, draw_plan, let_edit
 from trading_core.bootstrap import START_MINUTE, simulated_start_ns
 from trading_core.clock import MINUTE_NS, NS
 from trading_core.local_exchange.config import DAYS
@@ -18,6 +19,7 @@ from trading_core.trading_state import TradingState
 
 RESTARTS_MAX = 4
 SHARES = (0.02, 0.1, 0.3)
+EDITS_SHARE = 0.5  # of the seeds whose strategy can edit
 GAPS_S = (1, 3, 10, 40, 200)
 # Recover: a request or event between a restart and the end of its reconciliation. Leave: a request of whoever leaves.
 Moment = Literal["append", "appended", "send", "sent", "ask", "asked", "tighten", "tightened", "recover", "leave"]
@@ -89,6 +91,11 @@ class Script:
 
 def draw(seed: int) -> Script:
     """Return what chance decides for a seed. Families take turns, so that a few seeds have them all."""
+    return _with_edits(_over_edge(draw_usual(seed)))
+
+
+def draw_usual(seed: int) -> Script:
+    """Return the script of a seed before it is laid over an edge and lets its strategy edit."""
     chance = Random(seed)
     family = FAMILIES[seed % len(FAMILIES)]
     day, minute = chance.choice(DAYS), chance.choice(MINUTES if family == "perp" else (START_MINUTE, *MINUTES))
@@ -98,13 +105,44 @@ def draw(seed: int) -> Script:
     gaps = (*GAPS_S, 4_000) if family == "perp" else GAPS_S  # over a funding time
     return Script(
         family=family, day=day, seed=seed, plan=plan, balances=_balances(chance, plan),
-        start_ns=simulated_start_ns(day) + (minute - START_MINUTE) * MINUTE_NS + before_s * NS,
+        start_ns=_start_ns(day, minute * 60 + before_s),
         faults=FaultPlan(name="drawn", seed=seed, **_faults(chance, family, products)),
         kills=_kills(chance), gaps_s=[chance.choice(gaps) for _ in range(RESTARTS_MAX)], deeds=_deeds(chance),
         stop_after_s=chance.randint(10, 150) if chance.random() < 0.1 else None,
         disk_full_at=chance.randint(1, 400) if chance.random() < 0.06 else None,
         damages_state=chance.random() < 0.04,
     )
+
+
+def _over_edge(script: Script) -> Script:
+    """Return a script of futures that mostly begins shortly before an edge; what goes wrong mostly waits for it."""
+    chance = Random(f"edge {script.seed}")  # of its own: an edge changes nothing else of a seed
+    edge = draw_edge(chance, script.day) if script.family == "perp" else None
+    if edge is None:
+        return script
+    plan, stop_s = cross(script.plan, edge, chance), script.stop_after_s
+    later_s = chance.choice((0, edge.lead_s, edge.lead_s))
+    timed = {
+        name: value + later_s for name, value in script.faults.model_dump(exclude_defaults=True).items()
+        if name.endswith(("_at_s", "_from_s"))
+    }
+    return replace(
+        script, day=edge.day, plan=plan, start_ns=_start_ns(edge.day, edge.minute * 60 - edge.lead_s),
+        faults=script.faults.model_copy(update=timed), stop_after_s=None if stop_s is None else stop_s + later_s,
+        deeds=[replace(deed, after_s=deed.after_s + later_s) for deed in script.deeds],
+    )
+
+
+def _with_edits(script: Script) -> Script:
+    """Return a script whose maker edits its quotes, if it has one and chance wants it, sometimes under faults."""
+    chance = Random(f"edit {script.seed}")
+    if chance.random() >= EDITS_SHARE or (plan := let_edit(script.plan)) is None:
+        return script
+    return replace(script, plan=plan, faults=script.faults.model_copy(update=_edit_faults(chance)))
+
+
+def _start_ns(day: str, second: int) -> int:
+    return simulated_start_ns(day) - START_MINUTE * MINUTE_NS + second * NS
 
 
 def fault_draws(chance: Random, products: tuple[str, ...]) -> dict[str, dict[str, Any]]:
@@ -161,6 +199,15 @@ def _faults(chance: Random, family: str, products: tuple[str, ...]) -> dict[str,
     for name in sorted(names):
         chosen |= draws[name]
     return chosen
+
+
+def _edit_faults(chance: Random) -> dict[str, Any]:
+    """Return what goes wrong with edits: half of the times nothing, else they are late, unheard or both."""
+    late = {
+        "edit_delay_ms": chance.choice((50, 500, 3_000, 30_000)), "edit_meets_fill_share": chance.choice((0.0, 0.5)),
+    }
+    unheard = {"edit_done_but_500_share": chance.choice(SHARES)}
+    return chance.choice(({}, {}, {}, late, unheard, late | unheard))
 
 
 def _kills(chance: Random) -> list[Kill]:

@@ -35,6 +35,16 @@ def draw_plan(family: str, chance: Random) -> Plan:
     return plan.model_copy(update=_sections(plan, family, chance))
 
 
+def let_edit(plan: Plan) -> Plan | None:
+    """Return the plan with its two-sided maker editing what moved, instead of replacing it; None if it has none."""
+    names = {BUILT_IN["two_sided_maker"]: "requote", BUILT_IN["automatic"]: "calm.requote"}
+    if (name := names.get(plan.entry.strategy)) is None:
+        return None
+    return plan.model_copy(update={"entry": plan.entry.model_copy(update={
+        "params": {**plan.entry.params, name: "edit"},
+    })})
+
+
 @cache
 def find_rung(name: str) -> Plan:
     """Return a plan that ships."""

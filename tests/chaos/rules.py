@@ -14,9 +14,11 @@ from tests.chaos.draws import Script
 from trading_core.clock import MINUTE_NS, NS
 from trading_core.events import (
     AnyEvent,
+    EditRequested,
     FillBooked,
     FundingAccrued,
     GuardrailTripped,
+    MarginWindowAnnounced,
     OrderAccepted,
     OrderLost,
     OrderNotFound,
@@ -34,6 +36,7 @@ from trading_core.orders import OrderIntent, Purpose, Side
 from trading_core.products import Product, ProductType
 from trading_core.risk import ApprovedOrder
 from trading_core.trading_state import TradingState
+from trading_core.us_calendar import margin_window
 
 # The mark may move between the engine's look and the order's arrival; a jump of the price on purpose more so.
 SLACK, JUMP_SLACK = Decimal("1.02"), Decimal("1.15")
@@ -51,8 +54,10 @@ class Told(NamedTuple):
     tightened: set[str]
     tripped: list[TradingState]
     accrued: dict[tuple[str, int], Decimal]
+    announced: set[tuple[int, int]]
     booked: dict[str, FillBooked]
     submitted: dict[str, OrderSubmitted]
+    edited_ns: dict[str, int]  # when an edit of the order was last decided
 
 
 class Rules:
@@ -149,11 +154,32 @@ class Rules:
             assert is_reducing or is_unknown, f"an exit does not reduce: {words}"
         elif not is_reducing:
             assert state is TradingState.ACTIVE, "REDUCE_ONLY, and an entry leaves"
-            assert not self.told.tripped, "a guardrail has tripped, and an entry leaves"
-            assert intent.product_id not in self.told.tightened, f"{intent.product_id} is reduce-only: an entry leaves"
-            self._check_caps(intent)
+            self._check_entry(intent)
+            self._check_caps(intent, intent.size, intent.limit_price)
             self._check_counts(decided_ns)
         self._decided_ns.append(decided_ns)
+
+    def check_edit(self, order_id: str, order: ApprovedOrder, state: TradingState, *, is_durable: bool) -> None:
+        """The same holds for an edit: it is the same order, no larger than it was, at the worse one of its prices."""
+        self.look()
+        intent, name = order.intent, order.client_order_id
+        there = next(o for o in self._exchange.orders(self._account) if o.order_id == order_id)
+        assert there.request.client_order_id == name, f"{name} is edited as {order_id}, which is another order"
+        assert intent.size <= self.sent[name].size, f"{name} would grow to {intent.size}"
+        assert is_durable, f"the edit of {name} is not on disk, and leaves"
+        assert state is not TradingState.HALTED, "HALTED, and an edit leaves"
+        decided_ns = self.told.edited_ns[name]
+        if not is_exit(intent) and not self._is_spot_sale(intent):
+            assert state is TradingState.ACTIVE, "REDUCE_ONLY, and an edit of an entry leaves"
+            self._check_entry(intent)
+            price = max(p for p in (intent.limit_price, there.limit_price) if p is not None)
+            self._check_caps(intent, max(there.size, intent.size) - there.filled_size, price, but_for=order_id)
+            self._check_rate(decided_ns)
+        self._decided_ns.append(decided_ns)
+
+    def _check_entry(self, intent: OrderIntent) -> None:
+        assert not self.told.tripped, "a guardrail has tripped, and an entry leaves"
+        assert intent.product_id not in self.told.tightened, f"{intent.product_id} is reduce-only: an entry leaves"
 
     def _is_reducing(self, intent: OrderIntent) -> bool:
         held = self.held[intent.product_id]
@@ -182,19 +208,19 @@ class Rules:
         reduces = held * intent.side.sign < 0 and intent.size <= abs(held)
         assert reduces or is_raced, f"the ladder would {intent.side} {intent.size} {intent.product_id} of {held}"
 
-    def _check_caps(self, intent: OrderIntent) -> None:
+    def _check_caps(self, intent: OrderIntent, leaves: Decimal, price: Decimal | None, but_for: str = "") -> None:
         plan, product_id = self._script.plan, intent.product_id
-        limits, held = plan.limits(product_id), self.held[product_id]
+        limits, held = plan.limits(product_id), self.held[product_id] * intent.side.sign
         assert limits is not None
-        entries = [o for o in self.resting(product_id, intent.side) if not self._is_exit(o)]
-        size = held * intent.side.sign + sum((o.leaves_size for o in entries), ZERO) + intent.size
+        beside = [o for o in self.resting(product_id, intent.side) if not self._is_exit(o) and o.order_id != but_for]
+        size = held + sum((o.leaves_size for o in beside), ZERO) + leaves
         assert size <= limits.max_size, f"{size} {product_id} above {limits.max_size}"
         slack = SLACK if self._script.faults.gap_at_s is None else JUMP_SLACK
-        leaving = self.notional(product_id, intent.size, intent.limit_price)
-        own = self.notional(product_id, held * intent.side.sign) + leaving
-        own += sum((self.notional(product_id, o.leaves_size, o.limit_price) for o in entries), ZERO)
+        leaving = self.notional(product_id, leaves, price)
+        own = self.notional(product_id, held) + leaving
+        own += sum((self.notional(product_id, o.leaves_size, o.limit_price) for o in beside), ZERO)
         assert own <= limits.max_notional * slack, f"${own} of {product_id} above ${limits.max_notional}"
-        everything = self._exposure() + leaving
+        everything = self._exposure(but_for) + leaving
         most = plan.risk.aggregate_notional_max
         assert everything <= most * slack, f"${everything} in all above ${most}"
         lever = self._equity() * plan.risk.leverage_max
@@ -204,16 +230,19 @@ class Rules:
         risk = self._script.plan.risk
         ours = [o for o in self._exchange.open_orders(self._account) if not o.originating_order_id]
         assert len(ours) < risk.open_orders_max, f"{len(ours)} orders are open, and one more leaves"
+        self._check_rate(decided_ns)
+
+    def _check_rate(self, decided_ns: int) -> None:
         while self._decided_ns and self._decided_ns[0] <= decided_ns - MINUTE_NS:
             self._decided_ns.popleft()
-        count = len(self._decided_ns)
-        assert count < risk.orders_per_minute_max, f"{count} orders left within a minute, and one more leaves"
+        count, most = len(self._decided_ns), self._script.plan.risk.orders_per_minute_max
+        assert count < most, f"{count} orders left within a minute, and one more leaves"
 
-    def _exposure(self) -> Decimal:
+    def _exposure(self, but_for: str) -> Decimal:
         total = sum((self.notional(p, abs(size)) for p, size in self.held.items()), ZERO)
         for product_id in self._products:
             for order in self.resting(product_id):
-                if not self._is_exit(order):
+                if not self._is_exit(order) and order.order_id != but_for:
                     total += self.notional(product_id, order.leaves_size, order.limit_price)
         return total
 
@@ -243,6 +272,8 @@ class Rules:
                     assert self._is_reducing(intent), f"the outcome of {waiting} is unknown, and an entry is decided"
             case FundingAccrued():
                 self._check_funding(event)
+            case MarginWindowAnnounced():
+                self._check_announcement(event)
             case SnapshotTaken():
                 self._check_snapshot(event)
         self.note(event)
@@ -253,6 +284,8 @@ class Rules:
         match event:
             case OrderSubmitted():
                 told.submitted[event.client_order_id] = event
+            case EditRequested():
+                told.edited_ns[event.client_order_id] = event.ts_ns
             case OrderLost():
                 told.unresolved[event.client_order_id] = (
                     told.submitted[event.client_order_id].intent.product_id, 0)
@@ -270,17 +303,41 @@ class Rules:
                 told.tripped.append(event.state)
             case FundingAccrued():
                 told.accrued[event.product_id, event.funding_ns] = event.amount
+            case MarginWindowAnnounced():
+                told.announced.add((event.transition_ns, event.minutes_left))
             case FillBooked():
                 told.booked[event.fill.entry_id] = event
 
     def _check_funding(self, event: FundingAccrued) -> None:
         key = event.product_id, event.funding_ns
         assert key not in self.told.accrued, f"funding of {key} accrued twice"
-        mine = [f for f in self.fills if f.product_id == event.product_id]
-        if any(abs(f.ts_ns - event.funding_ns) < AROUND_NS for f in mine):
-            return
-        held = sum((f.size * f.side.sign for f in mine if f.ts_ns <= event.funding_ns), ZERO)
-        assert event.position == held, f"funding of {event.position}, {held} was held at {event.funding_ns}"
+        held = self._held_at(event.product_id, event.funding_ns)
+        is_right = held is None or event.position == held
+        assert is_right, f"funding of {event.position}, {held} was held at {event.funding_ns}"
+
+    def _held_at(self, product_id: str, ts_ns: int) -> Decimal | None:
+        """Return the position at the moment; None if it changed so near to it that the session may see it otherwise."""
+        mine = [f for f in self.fills if f.product_id == product_id]
+        if any(abs(f.ts_ns - ts_ns) < AROUND_NS for f in mine):
+            return None
+        return sum((f.size * f.side.sign for f in mine if f.ts_ns <= ts_ns), ZERO)
+
+    def held_at_funding(self) -> list[tuple[str, int]]:
+        """Return the futures and funding times at which one was held, from the start until now."""
+        self.look()
+        futures = [p for p in self._products.values() if p.product_type is ProductType.FUTURE]
+        hour_ns = 60 * MINUTE_NS
+        times = range(self._script.start_ns // hour_ns * hour_ns + hour_ns, self._exchange.now_ns, hour_ns)
+        return [(p.product_id, at_ns) for p in futures for at_ns in times if self._held_at(p.product_id, at_ns)]
+
+    def _check_announcement(self, event: MarginWindowAnnounced) -> None:
+        key = event.transition_ns, event.minutes_left
+        assert key not in self.told.announced, f"a margin window was announced twice: {event.minutes_left} min"
+        late_ns = event.ts_ns - (event.transition_ns - event.minutes_left * MINUTE_NS)
+        assert 0 <= late_ns < MINUTE_NS, f"T{-event.minutes_left:+} min was announced {late_ns / NS:.0f} s after that"
+        before, after = margin_window(event.transition_ns - 1), margin_window(event.transition_ns)
+        assert before.end_ns == event.transition_ns, f"no margin window ends at {event.transition_ns}"
+        assert (event.window, event.next_window) == (before.window, after.window)
 
     def _check_snapshot(self, snapshot: SnapshotTaken) -> None:
         """Our books are those of a naive count of the fills that were booked, and those are the exchange's own."""
@@ -338,4 +395,4 @@ def is_exit(intent: OrderIntent) -> bool:
 
 
 def _nothing_told() -> Told:
-    return Told({}, set(), [], {}, {}, {})
+    return Told({}, set(), [], {}, set(), {}, {}, {})

@@ -17,9 +17,10 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.chaos.draws import draw
+from tests.chaos.draws import Script, draw
 from tests.chaos.world import Killed, World
-from trading_core.events import SessionResumed, SessionStarted, encode
+from trading_core.clock import NS
+from trading_core.events import EditRequested, RunEnding, SessionReconciled, SessionResumed, SessionStarted, encode
 from trading_core.products import ProductType
 from trading_core.resume import replay
 from trading_core.run import RunContext, VenueName
@@ -29,6 +30,7 @@ from trading_core.storage.event_reader import StoredEvent
 from trading_core.strategies.port import load_strategy
 
 DUST = 2  # smallest orders: their worth moves with the price
+OUTLIVED_NS = 10 * NS  # until a rate has been asked for and told
 
 
 class Told(NamedTuple):
@@ -43,12 +45,20 @@ class Told(NamedTuple):
     digest: str = ""  # of all that was stored
     orders: int = 0
     fills: int = 0
+    fundings: int = 0
+    announcements: int = 0  # of margin windows
+    edits: int = 0
 
 
 def run_seed(seed: int) -> Told:
     """Run one seed to its end; a problem is what did not hold."""
+    return run_script(draw(seed))
+
+
+def run_script(script: Script) -> Told:
+    """Run what was drawn to its end."""
+    seed = script.seed
     with tempfile.TemporaryDirectory(prefix="greenlight-sim-") as folder:
-        script = draw(seed)
         world = World(script, Path(folder))
         restarts = 0
         try:
@@ -66,7 +76,9 @@ def run_seed(seed: int) -> Told:
         resumed = sum(isinstance(row.event, SessionResumed) for row in rows)
         return Told(
             seed, script.family, restarts, resumed, _how(result), "", _digest(rows),
-            len(world.exchange.orders(world.account_id)), len(world.rules.fills),
+            orders=len(world.exchange.orders(world.account_id)), fills=len(world.rules.fills),
+            fundings=len(world.rules.told.accrued), announcements=len(world.rules.told.announced),
+            edits=sum(isinstance(row.event, EditRequested) for row in rows),
         )
 
 
@@ -98,6 +110,7 @@ def _check_end(world: World, result: StageResult) -> None:
     if world.script.is_healthy and not world.was_killed_leaving:
         assert session.status is CheckStatus.PASSED, f"nothing was wrong, and yet {session.observed}"
         assert flat.status is CheckStatus.PASSED, f"nothing was wrong, and yet {flat.observed}"
+        _check_funded(world)
     world.rules.check(world.state())
     world.rules.check_senders()
     _check_replay(world)
@@ -112,6 +125,16 @@ def _check_flat(world: World) -> None:
             and world.rules.notional(product_id, held) < product.quote_min_size * DUST
         )
         assert held < product.base_min_size or is_worthless, f"says flat, and holds {held} {product_id}"
+
+
+def _check_funded(world: World) -> None:
+    """What was held at a funding time that the session outlived is accrued, also if it was down at that time."""
+    rows = list(world.log.stored())
+    resumed_ns = max((row.ts_ns for row in rows if isinstance(row.event, SessionReconciled)), default=0)
+    ended_ns = next((row.ts_ns for row in rows if isinstance(row.event, RunEnding)), 0)
+    for product_id, funding_ns in world.rules.held_at_funding():
+        if max(funding_ns, resumed_ns) + OUTLIVED_NS <= ended_ns:
+            assert (product_id, funding_ns) in world.rules.told.accrued, f"no funding of {product_id} at {funding_ns}"
 
 
 def _check_replay(world: World) -> None:
@@ -181,8 +204,10 @@ def _sum(told: list[Told]) -> str:
     lines.append("faults drawn: " + ", ".join(f"{name} {count}" for name, count in sorted(kinds.items())))
     restarts, resumed = sum(one.restarts for one in told), sum(one.resumed for one in told)
     orders, fills = sum(one.orders for one in told), sum(one.fills for one in told)
-    lines.append(f"{len(told)} seeds, {orders} orders, {fills} fills, {restarts} kills, {resumed} resumed, "
-                 f"{len(broken)} broken")
+    funded, announced = sum(one.fundings > 0 for one in told), sum(one.announcements > 0 for one in told)
+    lines.append(f"{funded} seeds accrued funding, {announced} announced a margin window")
+    lines.append(f"{len(told)} seeds, {orders} orders, {sum(one.edits for one in told)} edits, {fills} fills, "
+                 f"{restarts} kills, {resumed} resumed, {len(broken)} broken")
     return "\n".join(lines)
 
 

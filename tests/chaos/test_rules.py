@@ -10,15 +10,17 @@ import msgspec
 import pytest
 
 from tests.chaos.draws import Script, draw
-from tests.chaos.simulate import _check_end, given_of
+from tests.chaos.simulate import _check_end, _check_funded, given_of
 from tests.chaos.world import World
 from tests.desk_builders import make_exit, make_intent, make_plan, make_view
-from trading_core.clock import NS
+from trading_core.clock import MINUTE_NS, NS
 from trading_core.events import (
     FundingAccrued,
     GuardrailTripped,
+    MarginWindowAnnounced,
     OrderLost,
     OrderSubmitted,
+    RunEnding,
     SnapshotTaken,
     SymbolTightened,
 )
@@ -227,6 +229,49 @@ def test_funding_of_what_was_not_held_is_noticed(tmp_path: Path) -> None:
     world = make_world(tmp_path)
     with pytest.raises(AssertionError, match="0 was held"):
         world.rules.check_event(accrued(world, "2", world.clock.now_ns()))
+
+
+def test_funding_that_does_not_accrue_is_noticed(tmp_path: Path) -> None:
+    world = make_world(tmp_path)
+    trade(world, "a", Side.BUY, "1", BIP)
+    hour_ns = 60 * MINUTE_NS
+    funding_ns = (world.clock.now_ns() // hour_ns + 1) * hour_ns
+    world.clock.wait_until(funding_ns + 30 * NS)
+    world.exchange.advance(world.clock.now_ns())
+    world.log.append(RunEnding(ts_ns=world.clock.now_ns(), reason="test"), kind="input")
+    with pytest.raises(AssertionError, match=f"no funding of {BIP} at {funding_ns}"):
+        _check_funded(world)
+    world.rules.check_event(accrued(world, "1", funding_ns))
+    _check_funded(world)
+
+
+TRANSITION_NS = 1_748_433_600 * NS  # 2025-05-28, a Wednesday, 8 h in New York
+
+
+def announced(minutes_left: int, after_s: int, transition_ns: int = TRANSITION_NS) -> MarginWindowAnnounced:
+    """Return what is announced so long after it was due."""
+    return MarginWindowAnnounced(
+        ts_ns=transition_ns - minutes_left * MINUTE_NS + after_s * NS, minutes_left=minutes_left,
+        transition_ns=transition_ns, window="OVERNIGHT", next_window="INTRADAY", source="calendar",
+    )
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (announced(15, 2), "announced twice"),
+        (announced(-5, 60), "60 s after that"),
+        (announced(30, -1), "-1 s after that"),
+        (announced(5, 0, TRANSITION_NS + MINUTE_NS), "no margin window ends"),
+    ],
+)
+def test_a_margin_window_that_is_announced_wrongly_is_noticed(
+    tmp_path: Path, event: MarginWindowAnnounced, said: str
+) -> None:
+    world = make_world(tmp_path)
+    world.rules.check_event(announced(15, 1))
+    with pytest.raises(AssertionError, match=said):
+        world.rules.check_event(event)
 
 
 @pytest.mark.parametrize(

@@ -26,11 +26,11 @@ from trading_core.advanced_trade.keys import KeyRegistry
 from trading_core.advanced_trade.stream_inprocess import InProcessFeed
 from trading_core.clock import NS, VirtualClock
 from trading_core.errors import StorageError
-from trading_core.events import AnyEvent, OrderSubmitted, SessionReconciled, TailRepaired, Tick
+from trading_core.events import AnyEvent, EditRequested, OrderSubmitted, SessionReconciled, TailRepaired, Tick
 from trading_core.lifeline import Lifeline
 from trading_core.local_exchange.config import AccountConfig, ExchangeConfig
 from trading_core.local_exchange.exchange import LocalExchange
-from trading_core.ports import Feed, SubmitAnswer
+from trading_core.ports import EditAnswer, Feed, SubmitAnswer
 from trading_core.risk import ApprovedOrder
 from trading_core.storage.event_reader import StoredEvent
 from trading_core.trading_state import TradingGuard, TradingState
@@ -135,7 +135,7 @@ class World:
         elif self.counts["tick"] >= PATIENCE_S:
             self.lifeline.stop("the simulation has seen enough")
         while self.deeds and after_ns >= self.deeds[0].after_s * NS:
-            if self.deeds[0].is_before_order and not isinstance(event, OrderSubmitted):
+            if self.deeds[0].is_before_order and not isinstance(event, OrderSubmitted | EditRequested):
                 return
             deed = self.deeds.pop(0)
             guard = TradingGuard(self.state_path, self.clock.now_ns)
@@ -215,11 +215,12 @@ class Disk:
         """Put other rows in the place of those that are stored."""
         self._rows = rows
 
-    def is_durable(self, client_order_id: str) -> bool:
-        """Tell whether the order would survive a crash now."""
+    def is_durable(self, order: ApprovedOrder) -> bool:
+        """Tell whether the order, or its edit, would survive a crash now."""
+        decided = (row.event for row in reversed(self._rows[: self._durable]))
         return any(
-            isinstance(row.event, OrderSubmitted) and row.event.client_order_id == client_order_id
-            for row in reversed(self._rows[: self._durable])
+            isinstance(e, OrderSubmitted | EditRequested)
+            and (e.client_order_id, e.intent) == (order.client_order_id, order.intent) for e in decided
         )
 
     def _require_room(self) -> None:
@@ -270,9 +271,15 @@ class _Watched(AdvancedTradeBroker):
         """Place the order, after the check."""
         world = self._world
         if not world.is_dead:
-            is_durable = world.log.is_durable(order.client_order_id)
-            world.rules.check_submission(order, world.state(), is_durable=is_durable)
+            world.rules.check_submission(order, world.state(), is_durable=world.log.is_durable(order))
         return super().submit(order)
+
+    def edit(self, order_id: str, order: ApprovedOrder) -> EditAnswer:
+        """Edit the order, after the check."""
+        world = self._world
+        if not world.is_dead:
+            world.rules.check_edit(order_id, order, world.state(), is_durable=world.log.is_durable(order))
+        return super().edit(order_id, order)
 
 
 class _Guard(TradingGuard):
