@@ -1,222 +1,79 @@
-"""The command line: `greenlight run`, and everything around it. Exit codes are part of the interface."""
+"""The command line: where each command is, and how the process ends. Exit codes are part of the interface."""
 
 from __future__ import annotations
 
 import importlib
-import os
-import signal
 import sys
-from collections.abc import Sequence
-from enum import IntEnum
-from pathlib import Path
-from typing import Annotated
+from collections import UserDict
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
-from flows import (
-    cli_alerts,
-    cli_control,
-    cli_emergency,
-    cli_events,
-    cli_exchange,
-    cli_gate,
-    cli_ladder,
-    cli_parity,
-    cli_people,
-    cli_plan,
-    cli_replay,
-    cli_retry,
-    cli_state,
-    cli_up,
-    cli_watch,
-)
-from flows.console import show_decision, stage_ended
-from flows.requests import Again
-from trading_core.clock import SystemClock, to_datetime
+from flows.cli_codes import ExitCode
 from trading_core.errors import ConfigurationError, GreenlightError
-from trading_core.events import StepEnded
-from trading_core.gate.outcomes import Verdict
-from trading_core.gate.record import record_from_bytes
-from trading_core.plan import Plan, Stage
-from trading_core.plan_files import find_plan
-from trading_core.run import RunContext, VenueName
-from trading_core.run_files import DECISION, REPORT_HTML, run_dir
-from trading_core.settings import Settings, load_settings
-from trading_core.stages.files import read_stage
-from trading_core.storage.artifact_store import ArtifactStore
-from trading_core.storage.event_reader import EventReader
+
+# A module is imported when its command is asked for: a wrong argument is refused before anything heavy was loaded.
+COMMANDS = {
+    "run": "flows.cli_run:run",
+    "retry": "flows.cli_run:retry",
+    "watch": "flows.cli_watch:watch",
+    "replay": "flows.cli_replay:replay",
+    "watchdog": "flows.cli_control:watchdog",
+    "up": "flows.cli_up:up",
+    "down": "flows.cli_up:down",
+    "doctor": "flows.cli_up:doctor",
+    "verify": "flows.cli_gate:verify",
+    "ladder": "flows.cli_ladder:ladder",
+    "waive": "flows.cli_people:waive",
+    "approve": "flows.cli_people:approve",
+    "analyze": "flows.cli_ladder:analyze",
+    "report": "flows.cli_ladder:report",
+    "parity": "flows.cli_parity:parity",
+    "plan": "flows.cli_plan:app",
+    "exchange": "flows.cli_exchange:app",
+    "control": "flows.cli_control:app",
+    "emergency": "flows.cli_emergency:app",
+    "gate": "flows.cli_people:gate",
+    "state": "flows.cli_state:app",
+    "alerts": "flows.cli_alerts:app",
+    "events": "flows.cli_events:app",
+}
+
+
+class Late(UserDict[str, Any]):
+    """Commands by name; each is imported when it is looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the command, ready to be called."""
+        module, _, attribute = super().__getitem__(name).partition(":")
+        found = getattr(importlib.import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            command: Any = typer.main.get_group(found)
+        else:
+            alone = typer.Typer(add_completion=False)
+            alone.command(name)(found)
+            command = typer.main.get_command(alone)
+        command.name = name
+        return command
+
+
+class Commands(TyperGroup):
+    """The commands of the table above."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = Late(COMMANDS)
+
 
 app = typer.Typer(
-    name="greenlight", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
-    help="Promote a trading bot one rung at a time, and only on evidence.",
+    name="greenlight", cls=Commands, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
 )
-app.add_typer(cli_plan.app, name="plan")
-app.add_typer(cli_exchange.app, name="exchange")
-app.add_typer(cli_control.app, name="control")
-app.add_typer(cli_emergency.app, name="emergency")
-app.add_typer(cli_gate.app, name="gate")
-app.add_typer(cli_state.app, name="state")
-app.add_typer(cli_alerts.app, name="alerts")
-app.command("watch")(cli_watch.watch)
-app.add_typer(cli_events.app, name="events")
-app.command("replay")(cli_replay.replay)
-app.command("watchdog")(cli_control.watchdog)
-app.command("up")(cli_up.up)
-app.command("down")(cli_up.down)
-app.command("doctor")(cli_up.doctor)
-app.command("verify")(cli_gate.verify)
-app.command("ladder")(cli_ladder.ladder)
-app.command("waive")(cli_people.waive)
-app.command("approve")(cli_people.approve)
-app.command("analyze")(cli_ladder.analyze)
-app.command("report")(cli_ladder.report)
-app.command("parity")(cli_parity.parity)
-cli_gate.app.command("golden")(cli_people.golden)
-cli_gate.app.command("decide")(cli_people.decide)
 
 
-class ExitCode(IntEnum):
-    """What the process says to its caller."""
-
-    GO = 0
-    UNEXPECTED = 1
-    WRONG_USE = 2
-    CONDITIONAL = 3
-    NO_GO = 4
-    INTERRUPTED = 130  # as shells have it: 128 and the number of SIGINT
-
-
-VERDICT_CODES = {
-    Verdict.GO: ExitCode.GO, Verdict.CONDITIONAL: ExitCode.CONDITIONAL, Verdict.NO_GO: ExitCode.NO_GO,
-}
-# The names of the states that carry a verdict; any other final state is a crash or a bug.
-VERDICT_STATES = frozenset({"GO", "CONDITIONAL", "NoGo"})
-NOT_APPROVED_STATES = frozenset({"Hold", "Rejected"})
-NOT_STARTED_STATES = frozenset({"Refused", "Skipped"})
-
-
-@app.command()
-def run(
-    plan: Annotated[str, typer.Argument(help="The rung: phase2, stage3, stage4 or stage5; or a .toml file.")],
-    venue: Annotated[
-        VenueName | None, typer.Option(help="Where to trade; local and simulated rehearse on recorded days.")
-    ] = None,
-    speed: Annotated[float, typer.Option(help="How many times faster than the clock the local exchange runs.")] = 1.0,
-    day: Annotated[str, typer.Option(help="Recorded day that a rehearsal replays: calm, typical or volatile.")] = (
-        "typical"
-    ),
-    seed: Annotated[int, typer.Option(help="Seed of the rehearsal's market and of the strategy.")] = 1,
-    faults: Annotated[str, typer.Option(help="Fault plan of the local exchange, such as reject_all.")] = "",
-    requester: Annotated[str, typer.Option(help="Your name, where an approval is needed.")] = "",
-    ask_approval: Annotated[bool, typer.Option(help="Hold the run until it is approved, also a rehearsal.")] = False,
-    approval_file: cli_retry.ApprovalFiles = None,
-    run_id: Annotated[str, typer.Option(help="Name of the run; made from plan, venue and time if not given.")] = "",
-    windows: Annotated[int, typer.Option(min=1, help="So many windows, until one is not GO; for a rolling rung.")] = 1,
-) -> None:
-    """Run one rung through its six stages and end with a verdict; a rolling rung, window after window."""
-    settings = load_settings(os.environ)
-    found = find_plan(plan)
-    chosen = settings.venue_for(venue, found.name)
-    name = run_id or _run_id(found, chosen)
-    asked: dict[str, object] = {
-        "plan": found.name, "plan_file": plan if plan.endswith(".toml") else "", "venue": chosen, "day": day,
-        "seed": seed, "speed": speed, "faults": faults, "run_id": name, "requester": requester,
-        "ask_approval": ask_approval,
-    }
-    if windows > 1 and not found.tenure.is_rolling:
-        raise ConfigurationError(f"--windows {windows}: {found.name} has one window, for its tenure is not rolling")
-    # As Ctrl+C: the session ends flat, and what it said is said here.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    verdict = Verdict.GO
-    for number in range(windows):
-        # Each window is a run of its own, and a rehearsed one has a market of its own: else it would show nothing new.
-        own = {} if windows == 1 else {"run_id": f"{name}-w{number + 1}", "seed": seed + number}
-        verdict = _verdict_of(settings, found, asked | own, approval_file or [])
-        if verdict is not Verdict.GO:
-            break
-    raise typer.Exit(VERDICT_CODES[verdict])
-
-
-def _verdict_of(
-    settings: Settings, plan: Plan, asked: dict[str, object], approval_files: Sequence[Path]
-) -> Verdict:
-    """Run one window, show how it was decided and return its verdict."""
-    name = str(asked["run_id"])
-    try:
-        _run_flow(asked, approval_files)
-    except KeyboardInterrupt:
-        words = _how_it_ended(settings, name)
-        typer.echo(f"greenlight: run {name} was interrupted, so there is no verdict. {words}", err=True)
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-    return _show(ArtifactStore(run_dir(settings.artifacts_root, plan.name, name)))
-
-
-@app.command()
-def retry(
-    run: cli_retry.RunId, from_stage: cli_retry.From = Again.FAILED, approval_file: cli_retry.ApprovalFiles = None
-) -> None:
-    """Go on with a run that failed or was lost: what passed is kept, a live stage is resumed, never traded twice."""
-    asked = cli_retry.asked_again(run, from_stage)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        _run_flow(asked.request, approval_file or [])
-    except KeyboardInterrupt:
-        words = _how_it_ended(load_settings(os.environ), str(asked.request["run_id"]))
-        typer.echo(f"greenlight: the retry of {run} was interrupted, so there is no verdict. {words}", err=True)
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
-    raise typer.Exit(VERDICT_CODES[_show(cli_retry.store_of_last(asked))])
-
-
-def _run_flow(asked: dict[str, object], approval_files: Sequence[Path]) -> None:
-    """Run the flow to its verdict; raises what ended it without one."""
-    # Prefect logs a traceback for what main() says in one sentence; its server still keeps the log.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    # Prefect takes seconds to import: only the command that needs it pays for it.
-    rollout = importlib.import_module("flows.rollout")
-    state = rollout.run_from_command_line(approval_files, **asked)
-    if state.name in NOT_APPROVED_STATES:
-        typer.echo(state.message)
-        raise typer.Exit(ExitCode.NO_GO)
-    if state.name in NOT_STARTED_STATES:
-        raise ConfigurationError(f"run {asked['run_id']} was not started: {state.message}")
-    if state.name not in VERDICT_STATES:
-        state.result(raise_on_failure=True)
-        why = state.message or "Prefect gave no reason"
-        raise GreenlightError(f"run {asked['run_id']} ended as {state.name}: {why}")
-
-
-def _show(store: ArtifactStore) -> Verdict:
-    """Show how the run was decided and return its verdict."""
-    record = record_from_bytes(store.read(DECISION))
-    context = RunContext.model_validate_json(store.read("run"))
-    if (last := read_stage(context, Stage.GO_NO_GO)) is not None:
-        stage_ended(last)
-    show_decision(record, _shown_path(store.path_of(REPORT_HTML)))
-    return record.verdict
-
-
-def _run_id(plan: Plan, venue: VenueName) -> str:
-    stamp = to_datetime(SystemClock().now_ns()).strftime("%Y%m%dT%H%M%S%f")[:-3]
-    return f"{plan.name}-{venue}-{stamp}Z"
-
-
-def _how_it_ended(settings: Settings, run_id: str) -> str:
-    """Return what an interrupted session last said of the venue, from the event store."""
-    try:
-        with EventReader(settings.store, run_id) as reader:
-            ends = [stored.event for stored in reader.events(types=("StepEnded",))]
-    except GreenlightError as e:
-        return f"No order was stored: {e}"
-    said = [end.detail for end in ends if isinstance(end, StepEnded) and end.step == "flat_at_end"]
-    return f"The session ended: {said[-1]}" if said else "Look at the venue by hand: no session said how it ended"
-
-
-def _shown_path(path: Path) -> Path:
-    """Return the path as a person would type it here."""
-    try:
-        return path.relative_to(Path.cwd())
-    except ValueError:
-        return path
+@app.callback()
+def greenlight() -> None:
+    """Promote a trading bot one rung at a time, and only on evidence."""
 
 
 def main() -> None:

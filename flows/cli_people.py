@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from flows.cli_gate import RunName, find_run
+from flows.cli_gate import app as gate
 from flows.console import make_console, show_decision
 from flows.finished_run import decide_again_at, stages_of
 from flows.wake import woken
@@ -106,6 +107,7 @@ def _approved_start(run: str, said: dict[str, str]) -> bool:
     return True
 
 
+@gate.command()
 def golden(
     run: RunName, by: Annotated[str, typer.Option(help="Who pins it.")]
 ) -> None:
@@ -124,6 +126,7 @@ def golden(
     make_console().print(f"golden run of {record.gate} at {record.level}: {record.run_id} ({shown})", markup=False)
 
 
+@gate.command()
 def decide(run: RunName) -> None:
     """Decide a finished run again, with the waivers and approvals filed since; exit code as of `greenlight run`."""
     store, last, _ = _decided(run)

@@ -38,7 +38,7 @@ class VenueRequest(Request):
     )
     venue: VenueName = Field(
         default=VenueName.LOCAL, title="Venue",
-        description="simulated: in process, a day in seconds. local: a rehearsal over real sockets. sandbox: "
+        description="simulated: in process, a day in minutes. local: a rehearsal over real sockets. sandbox: "
         "Coinbase's static sandbox. paper: live data, no orders. live: real money, and refused unless the worker's "
         "environment arms it.",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,7 +11,6 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
-from pydantic import ValidationError
 
 from flows.account_slot import AccountBusy, account_slot
 from flows.again import (
@@ -25,8 +23,10 @@ from flows.again import (
     require_undecided,
 )
 from flows.alert_sinks import alerts_followed
-from flows.answers import answered
+from flows.answers import REFUSED, answered
 from flows.asked_here import ask_here
+from flows.cancelled_runs import was_cancelled
+from flows.checked_request import check
 from flows.console import make_console, stage_ended, stage_started
 from flows.finished_run import decide_again_at
 from flows.labels import label
@@ -35,6 +35,7 @@ from flows.left_runs import after_crash, is_only_to_take_up
 from flows.lost_tasks import settle_lost_tasks
 from flows.requests import Again, RolloutRequest, VenueRequest
 from flows.start_gate import held_back, needs_approval
+from flows.unheard import outlive_reader
 from tasks.artifact_analysis import artifact_analysis
 from tasks.capability_probe import capability_probe
 from tasks.dry_run_pulse import dry_run_pulse
@@ -44,26 +45,21 @@ from tasks.live_micro_test import live_micro_test
 from tasks.prefect_log import tell, tell_stage, tell_verdict
 from tasks.preflight import preflight
 from tasks.window import watched
-from trading_core.bootstrap import account_fingerprint, open_venue
+from trading_core.bootstrap import open_venue
 from trading_core.clock import SystemClock
-from trading_core.errors import ConfigurationError, VenueError
+from trading_core.errors import VenueError
 from trading_core.gate.decide import DecisionRecord
 from trading_core.gate.outcomes import Verdict
-from trading_core.local_exchange.faults import load_faults
-from trading_core.money import decimal_of
-from trading_core.plan import Plan, Stage
-from trading_core.plan_files import find_plan
+from trading_core.plan import Stage
 from trading_core.prepare import plan_run, prepare_run
-from trading_core.run import RunContext, VenueName
+from trading_core.run import RunContext
 from trading_core.run_files import REQUEST
 from trading_core.session_supervisor import is_alive
-from trading_core.settings import Settings, load_settings
 from trading_core.stages.files import not_reached
 from trading_core.stages.passed import JUDGED, record_passed
 from trading_core.stages.result import StageResult, StageStatus
 from trading_core.storage.artifact_store import write_atomically
 
-REFUSED = "Refused"
 AT_THE_VENUE = {
     Stage.PREFLIGHT: preflight,
     Stage.CAPABILITY_PROBE: capability_probe,
@@ -83,6 +79,7 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     reason. Suspended or Hold: people must approve first. Rejected or Expired: they said no, or nothing in time. Refused
     or Skipped: nothing was started. Any other failure is a bug or a crash, and no verdict.
     """
+    outlive_reader()
     if (skipped := skipped_if_late(request.start_within_s)) is not None:
         return skipped
     try:
@@ -101,21 +98,16 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     # What people filed since the stages passed counts, too.
     record = go_no_go(context, stages, decide_again_at(context) if len(held) == len(JUDGED) else 0)
     tell_verdict(record)
+    if record.verdict is Verdict.NO_GO and was_cancelled():
+        return answered(Cancelled(message=record.headline))
     return state_of(record)
 
 
-def run_from_command_line(approval_files: Sequence[Path], **asked: object) -> State[Any]:
-    """Run the flow in this process and return its final state; raises ConfigurationError for a wrong argument.
+def run_from_command_line(approval_files: Sequence[Path], request: RolloutRequest) -> State[Any]:
+    """Run the flow in this process and return its final state.
 
     Where people must approve first, they are asked before the flow starts: by the files, or at the terminal.
     """
-    try:
-        request = RolloutRequest.model_validate(asked)
-    except ValidationError as e:
-        first = e.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise ConfigurationError(f"--{name.replace('_', '-')} {first.get('input')!r}: {first['msg']}") from e
-    check(request)
     if needs_approval(request):
         ask_here(*plan_run(**_described(request)), request.requester, approval_files)
     return rollout(request, return_state=True)
@@ -165,36 +157,6 @@ def _described(request: VenueRequest) -> dict[str, Any]:
         event_store_url=settings.event_store_url,
         artifacts_url=settings.artifacts_url,
     )
-
-
-def check(request: VenueRequest) -> tuple[Settings, Plan, VenueName]:
-    """Return what the request means here; raises ConfigurationError for what cannot be run, before anything starts."""
-    settings = load_settings(os.environ)
-    plan = _tightened(settings.tighten(_plan_of(request)), settings, request.impact_bps_max)
-    venue = settings.venue_for(request.venue, request.plan)
-    if faults := request.faults or plan.faults:
-        load_faults(faults)
-    if venue is VenueName.LIVE:
-        settings.require_armed(request.plan, account_fingerprint(venue))
-    return settings, plan, venue
-
-
-def _tightened(plan: Plan, settings: Settings, impact_bps_max: str) -> Plan:
-    """Return the plan under the request's own limit, which may tighten further, like the environment's."""
-    if not impact_bps_max:
-        return plan
-    if (limit := decimal_of(impact_bps_max)) <= 0:
-        raise ConfigurationError(f"the impact limit is {impact_bps_max!r} (needed: basis points above 0, like 7.5)")
-    return settings.model_copy(update={"max_impact_bps": limit}).tighten(plan)
-
-
-def _plan_of(request: VenueRequest) -> Plan:
-    plan = find_plan(request.plan_file or request.plan)
-    if plan.name is not request.plan:
-        raise ConfigurationError(
-            f"plan file {request.plan_file} is of rung {plan.name} and the run is of {request.plan}: name the same rung"
-        )
-    return plan
 
 
 def trade(context: RunContext, held: dict[Stage, StageResult]) -> list[StageResult]:

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from deployments.catalogue import catalogue
 from deployments.deploy_settings import DeploySettings, Schedules, load_deploy_settings
 from flows.account_slot import AccountBusy, locked
+from flows.checked_request import check
 from flows.late import late_reason
 from flows.requests import EmergencyRequest, RolloutRequest, RunRequest
-from flows.rollout import check
 from trading_core.clock import NS
 from trading_core.errors import ConfigurationError
 
