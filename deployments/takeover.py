@@ -20,6 +20,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType, Worker
 from prefect.states import Crashed
 
+from flows.cancelled_runs import end_cancelled
 from flows.left_runs import Left, take_up
 from trading_core.clock import NS
 from trading_core.plan import Level
@@ -42,6 +43,7 @@ class Takeover(NamedTuple):
     crashed: tuple[str, ...]
     again: tuple[str, ...]
     taken_up: tuple[str, ...] = ()  # alone on this machine: started again, to supervise the session that trades
+    cancelled: tuple[str, ...] = ()  # alone, too, but people cancelled them: asked to end flat
 
 
 def living_worker(client: SyncPrefectClient, pool: str, now_ns: int, *, except_of: str) -> str:
@@ -61,6 +63,7 @@ def take_over(client: SyncPrefectClient, pool: str, died_ns: int, event_store_ro
 
     A run whose flow lives on this machine needs no worker, and one whose session does is taken up by the same run.
     """
+    cancelled = end_cancelled(client, event_store_root)
     taken_up = []
     for run in _runs(client, pool, *GOING_ON):
         left = take_up(client, event_store_root, run)
@@ -77,7 +80,7 @@ def take_over(client: SyncPrefectClient, pool: str, died_ns: int, event_store_ro
         if run.end_time is not None and run.end_time.timestamp() >= since_s
     ]
     again = [name for run in crashed if (name := _run_again(client, run))]
-    return Takeover(tuple(run.name for run in crashed), tuple(again), tuple(taken_up))
+    return Takeover(tuple(run.name for run in crashed), tuple(again), tuple(taken_up), tuple(cancelled))
 
 
 def _run_again(client: SyncPrefectClient, run: FlowRun) -> str:

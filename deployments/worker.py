@@ -86,6 +86,8 @@ def _settle(pool: str) -> None:
     with get_client(sync_client=True) as client:
         root = load_settings(os.environ).event_store_root
         taken = take_over(client, pool, last_beat_ns(client, pool), root)
+    if taken.cancelled:
+        _say(f"{pool}: were cancelled while no worker was there, and end flat: {', '.join(taken.cancelled)}")
     if taken.taken_up:
         _say(f"{pool}: still trade on this machine, and are taken up: {', '.join(taken.taken_up)}")
     if taken.crashed:

@@ -8,6 +8,7 @@ from typing import Any
 from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun, FailedRun
 
+REFUSED = "Refused"
 # Prefect turns a returned Failed or Cancelled into one of these, and both loggers show a traceback of it.
 LOGGERS = ("prefect.flow_runs", "prefect.engine")
 

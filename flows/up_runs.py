@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import requests
+from prefect.client.orchestration import SyncPrefectClient
 
+from flows.cancelled_runs import end_cancelled
 from flows.left_runs import TAKEN_UP, Left, left_of, only_take_up, run_id_of
+from tasks.window import API_AWAY
 from trading_core.clock import pause
 
 WITHIN_S = 5.0
@@ -21,8 +25,11 @@ GOING_ON = ("PENDING", "RUNNING", "CANCELLING")
 def settle_runs(api_url: str, auth: str, pool: str, state: dict[str, str], event_store_root: Path | None) -> int:
     """Set the pool's runs that are said to go on to a final state and return how many; 0 if the server is away.
 
-    With a folder, one whose flow still lives on this machine goes on, and one whose session does is started again.
+    With a folder, one whose flow still lives on this machine goes on, and one whose session does is started again; of
+    one that people cancelled meanwhile the session ends.
     """
+    if event_store_root is not None:
+        _end_cancelled(api_url, auth, event_store_root)
     user, _, password = auth.partition(":")
     wanted: dict[str, Any] = {
         "flow_runs": {"state": {"type": {"any_": list(GOING_ON)}}}, "work_pools": {"name": {"any_": [pool]}},
@@ -42,6 +49,13 @@ def settle_runs(api_url: str, auth: str, pool: str, state: dict[str, str], event
     except (requests.RequestException, ValueError):
         return 0
     return len(runs)
+
+
+def _end_cancelled(api_url: str, auth: str, event_store_root: Path) -> None:
+    with suppress(*API_AWAY), SyncPrefectClient(
+        api_url, auth_string=auth, httpx_settings={"timeout": WITHIN_S}
+    ) as client:
+        end_cancelled(client, event_store_root)
 
 
 def _set(path: str, auth: tuple[str, str], state: dict[str, str]) -> None:

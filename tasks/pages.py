@@ -34,7 +34,7 @@ def show_decision(context: RunContext, record: DecisionRecord, report: ReportFil
     show(
         _markdown(f"verdict-{key}", f"{links(context, report.html)}\n\n{report.markdown.read_text('utf-8')}",
                   record.headline),
-        _table(f"criteria-{key}", criteria_rows(record), "Criteria and outcomes"),
+        _table(f"criteria-{key}", criteria_rows(record), f"{len(record.criteria)} criteria: outcome and why"),
         *_charts(context, key),
     )
 
@@ -102,7 +102,7 @@ def _charts(context: RunContext, key: str) -> list[ArtifactCreate]:
     if not images:
         return []
     parts = [f"### {image.title}\n\n{image.note}\n\n![{image.title}]({image.uri})" for image in images]
-    return [_markdown(f"charts-{key}", "\n\n".join(parts), f"Charts of {context.run_id}")]
+    return [_markdown(f"charts-{key}", "\n\n".join(parts), ", ".join(image.title for image in images))]
 
 
 def _markdown(key: str, text: str, words: str) -> ArtifactCreate:

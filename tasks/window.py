@@ -1,4 +1,4 @@
-"""Shows Prefect what a run is doing, from beside it: progress, signs of life and the chain head.
+"""Shows Prefect what a run is doing, from beside it: progress, signs of life and the chain head; obeys its Cancel.
 
 Nothing here can hold trading up: it runs in a thread of its own, each call has a time limit, and an API that is away is
 tried again at the next turn.
@@ -16,6 +16,7 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+from prefect.client.schemas.objects import State, StateType
 from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
@@ -25,6 +26,7 @@ from tasks.artifact_key import artifact_key
 from trading_core.clock import NS, SystemClock
 from trading_core.errors import GreenlightError
 from trading_core.run import RunContext, VenueName
+from trading_core.session_supervisor import stop_session
 from trading_core.storage.event_reader import EventReader
 
 TURN_S = 5.0  # progress is for people
@@ -33,6 +35,7 @@ CALL_WITHIN_S = 5.0
 END_WITHIN_S = 2.0  # how long a finished stage waits for its last word; past it the thread is left to itself
 ALIVE = "greenlight.run.alive"
 ALIVE_EVERY_S = 60.0
+CANCELLED = ((StateType.CANCELLING, "Cancelling"), (StateType.CANCELLED, "Cancelled"))
 API_AWAY = (httpx.HTTPError, PrefectException, OSError, RuntimeError)
 
 log = logging.getLogger(__name__)
@@ -75,6 +78,7 @@ class _Window:
             _attempt(lambda: self._anchor(client))
 
     def _tell(self, client: SyncPrefectClient) -> None:
+        self._obey(client)
         elapsed_s = (self._clock.stopwatch_ns() - self._started_ns) / NS
         self._show_progress(client, min(99.0, 100 * elapsed_s * self._speed / self._context.plan.protocol.window_s))
         if elapsed_s >= self._due[ALIVE]:
@@ -83,6 +87,11 @@ class _Window:
         if elapsed_s >= self._due["head"]:
             self._due["head"] = elapsed_s + HEAD_EVERY_S
             self._anchor(client)
+
+    def _obey(self, client: SyncPrefectClient) -> None:
+        """Stop the session of a run that was cancelled: once its worker was killed, nobody else tells it."""
+        if is_cancelled(client.read_flow_run(self._flow_run_id).state):
+            stop_session(self._context)
 
     @property
     def _speed(self) -> float:
@@ -114,6 +123,11 @@ class _Window:
                 flow_run_id=self._flow_run_id,
             )
         )
+
+
+def is_cancelled(state: State | None) -> bool:
+    """Tell whether people cancelled a run, whoever was told; an answer like Refused is of the same type."""
+    return state is not None and (state.type, state.name) in CANCELLED
 
 
 def emit_alive(context: RunContext, flow_run_id: UUID) -> None:

@@ -23,6 +23,7 @@ from prefect import Task
 from rich.console import Console
 from rich.table import Table
 
+from flows.checked_request import checked_request
 from flows.environment import DEFAULTS
 from flows.rollout import AT_THE_VENUE, run_from_command_line
 from tasks.artifact_analysis import artifact_analysis
@@ -83,9 +84,9 @@ def by_command_line() -> None:
     Task.__call__ = timed_call  # type: ignore[method-assign,assignment]  # Prefect has no hook around a whole call
     run = watch.around("run", run_from_command_line)
     with redirect_stdout(StringIO()):  # what a run says to a terminal
-        run((), **REQUEST, run_id="bench-first")
+        run((), checked_request(**REQUEST, run_id="bench-first"))
         first = watch.taken["run"] - _sum(watch, stages)
-        run((), **REQUEST, run_id="bench-second")
+        run((), checked_request(**REQUEST, run_id="bench-second"))
     heads = ("phase2 by the command line", "own work", "beyond it", "of a processor", "target")
     table = Table(*heads, title_justify="left")
     for stage in stages:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.cancelled_runs import TOLD_LATE
 from tests.e2e.command import Home, children, is_running, short_phase2, wait_for
 from tests.e2e.long_rig import ENDED_WITHIN_S, POOL, LongRig, long_rig
 from trading_core.artifacts import FIVE
@@ -16,6 +17,8 @@ from trading_core.control.accounts import account_guard
 from trading_core.errors import StorageError
 from trading_core.events import OrderSubmitted, SessionResumed, SessionStarted
 from trading_core.gate.outcomes import Verdict
+from trading_core.plan import Stage
+from trading_core.run_files import stage_result
 from trading_core.storage.artifact_store import ArtifactStore
 from trading_core.storage.event_reader import EventReader
 from trading_core.store_location import StoreLocation
@@ -72,6 +75,7 @@ def outlive_the_server(rig: LongRig) -> None:
 
 def assert_same_day(home: Home, undisturbed: Home, state: str) -> None:
     mine, theirs = home.decision(RUN, "stage3"), undisturbed.decision(RUN, "stage3")
+    assert mine.subject_digest == theirs.subject_digest, "the working tree was changed while the test ran"
     assert (mine.verdict, mine.chain_head) == (theirs.verdict, theirs.chain_head)
     assert state == {Verdict.GO: "GO", Verdict.CONDITIONAL: "CONDITIONAL", Verdict.NO_GO: "NoGo"}[mine.verdict]
     ours, known = (ArtifactStore(h.run_dir(RUN, "stage3")) for h in (home, undisturbed))
@@ -93,6 +97,27 @@ def test_cancelling_ends_reduce_only_flat_and_with_artifacts(tmp_path: Path) -> 
         rig.ask("POST", f"flow_runs/{flow_run}/set_state", asked)
         assert_ends_flat(rig)
         assert rig.ended(flow_run)["type"] == "CANCELLED"
+
+
+@pytest.mark.parametrize("with_flow", [False, True], ids=["worker alone", "worker and flow"])
+def test_a_cancel_after_the_workers_death_ends_the_session(tmp_path: Path, with_flow: bool) -> None:
+    """A flow that lives sees it by itself; a session that lost its flow, too, is ended by the next worker."""
+    with long_rig(tmp_path) as rig:
+        flow_run = rig.start_run(short_local(tmp_path))
+        assert wait_for(lambda: events_of(rig.home) > 100, ENDED_WITHIN_S), rig.said("worker")
+        rig.kill("worker", with_children=with_flow)
+        rig.ask("POST", f"flow_runs/{flow_run}/set_state", {"state": {"type": "CANCELLING", "name": "Cancelling"}})
+        if with_flow:
+            assert rig.state(flow_run)["type"] == "CANCELLING"
+            rig.start("worker", "deployments.worker", "--standby", POOL)
+        assert_ends_flat(rig)
+        state = rig.ended(flow_run)
+        # Prefect's server says Cancelled by itself after 300 s: these are ours.
+        words = TOLD_LATE if with_flow else rig.home.decision(RUN).headline
+        assert (state["name"], state["message"]) == ("Cancelled", words)
+        result = ArtifactStore(rig.home.run_dir(RUN)).read(stage_result(Stage.LIVE_MICRO_TEST)).decode()
+        assert "stopped by SIGTERM" in result
+        assert "AwaitingRetry" not in rig.states(flow_run)
 
 
 def test_a_session_that_nobody_takes_up_ends_flat_is_noted_and_its_run_is_marked_crashed(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from trading_core.storage.artifact_store import ArtifactStore
 from trading_core.storage.event_reader import EventReader
 
 RUN = "alone"
-SPEED = 20
+SPEED = 10  # a second in which a busy machine stands still is ten at the venue, and data older than ten is bad
 
 
 def stored(home: Home, kind: type) -> list[str]:

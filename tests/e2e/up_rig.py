@@ -16,6 +16,7 @@ from flows.up import descendants_of
 from tests.e2e.command import Home, wait_for
 
 UP_WITHIN_S = 240.0
+ANSWERS_WITHIN_S = 120.0  # on a busy machine, with two flows starting beside it
 DOWN_WITHIN_S = 400.0
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
@@ -47,10 +48,11 @@ class Rig:
         auth, answers = ("greenlight", password or self.password), []
 
         def is_answered() -> bool:
-            answers.append(requests.request(method, f"{self.api}/{path}", json=body, auth=auth, timeout=30))
+            url = f"{self.api}/{path}"
+            answers.append(requests.request(method, url, json=body, auth=auth, timeout=ANSWERS_WITHIN_S))
             return answers[-1].status_code != 503
 
-        wait_for(is_answered, 60)
+        wait_for(is_answered, ANSWERS_WITHIN_S)
         return answers[-1]
 
     def found(self, what: str, **filters: Any) -> list[dict[str, Any]]:
