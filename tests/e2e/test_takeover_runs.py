@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Crashed, Running
 
-from deployments.takeover import last_beat_ns, living_worker, take_over
+from deployments.takeover import Takeover, last_beat_ns, living_worker, take_over
 from flows.account_slot import LOCK_FILE
 from trading_core.clock import NS, SystemClock
 from trading_core.storage.lock import exclusive
@@ -91,7 +91,7 @@ def test_a_run_whose_flow_lives_here_is_let_alone(client: SyncPrefectClient, poo
     folder = tmp_path / "accounts" / "rehearsal-alpha"
     folder.mkdir(parents=True)
     with exclusive(folder / LOCK_FILE, 0):
-        assert take_over(client, pool, last_beat_ns(client, pool), tmp_path) == ((), (), ())
+        assert take_over(client, pool, last_beat_ns(client, pool), tmp_path) == Takeover(crashed=(), again=())
     state = client.read_flow_run(run.id).state
     assert state is not None
     assert state.is_running()
@@ -115,5 +115,5 @@ def test_a_run_that_ended_or_crashed_long_before_is_let_alone(
     client.set_flow_run_state(ended.id, Completed(name="GO"), force=True)
     client.set_flow_run_state(crashed.id, Crashed(), force=True)
     taken = take_over(client, pool, last_beat_ns(client, pool) + 3600 * NS, tmp_path)
-    assert taken == ((), (), ())
+    assert taken == Takeover(crashed=(), again=())
     assert again_of(client, crashed.deployment_id) == []

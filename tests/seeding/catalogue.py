@@ -216,8 +216,8 @@ BY_HAND: tuple[Fault, ...] = (
     swap("emergency", "it gives up and says so", "is_late = round_no >= limits.rounds_max or",
          "is_late = round_no > 10 * limits.rounds_max or", *LADDER),
     # ── session ──
-    swap("session", "an intent is on disk before the order leaves", "(ev.OrderSubmitted, ev.GuardrailTripped)",
-         "(ev.GuardrailTripped,)", *SESSION),
+    swap("session", "an intent is on disk before the order leaves", "(ev.OrderSubmitted, ev.EditRequested,",
+         "(ev.EditRequested,", *SESSION),
     swap("session", "leaving makes it safe", "        try:\n            self._make_safe()\n        finally:",
          "        try:\n            pass\n        finally:", *SESSION),
     swap("session", "leaving tightens the state",
@@ -233,8 +233,8 @@ BY_HAND: tuple[Fault, ...] = (
     # ── courier ──
     swap("courier", "the state is read again before sending", "        state = self._guard.state  # read again",
          "        state = TradingState.ACTIVE  # read again", *SESSION),
-    swap("courier", "a halt withholds every order", "if state is TradingState.HALTED or (", "if (", *SESSION),
-    swap("courier", "reduce-only withholds entries", "(state not in ENTRY_STATES and not is_exit)", "False", *SESSION),
+    swap("courier", "a halt withholds every order", "state is not TradingState.HALTED and (", "(", *SESSION),
+    swap("courier", "reduce-only withholds entries", "(state in ENTRY_STATES or is_exit)", "True", *SESSION),
     swap("courier", "a fill is booked once", "if fill.entry_id not in self.fills_seen:", "if True:", *SESSION),
     swap("courier", "a lost order is not a rejected one",
          "        except OutcomeUnknown as e:\n            return [ev.OrderLost(",
