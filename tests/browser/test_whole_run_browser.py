@@ -58,7 +58,7 @@ def test_a_run_is_watched_stopped_found_flat_and_its_report_read(home: Home) -> 
     run = home.start("run", plan, "--venue", "local", "--speed", SPEED, "--run-id", RUN)
     with chromium() as browser, served(home.root) as (url, token):
         assert wait_for(lambda: run.poll() is not None or len(events(home, OrderAccepted)) >= 3)
-        assert run.poll() is None, finish(run)
+        assert run.poll() is None, finish(run).text
         page = open_dashboard(browser, url, token, viewport=DESKTOP)
         watch_live(page)
 
@@ -78,7 +78,7 @@ def test_a_run_is_watched_stopped_found_flat_and_its_report_read(home: Home) -> 
         page.get_by_role("button", name="Close", exact=True).click()
 
         done = finish(run)
-        assert done.code == 4, done
+        assert done.code == 4, done.text
         read_report(page, home)
 
 

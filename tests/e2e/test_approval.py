@@ -44,7 +44,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, prefect_api_url: str) -> Itera
 def test_two_persons_are_asked_one_after_the_other_and_one_no_outweighs_the_yes(rig: Served) -> None:
     run, subject = asked_of_two(rig, "torn", "24")
     done = rig.home.run("approve", "torn", "--approver", "Bob", "--subject", subject, "--reason", "early", "--reject")
-    assert (done.code, "the run that waits in Prefect goes on" in one_line(done.out)) == (0, True), done
+    assert (done.code, "the run that waits in Prefect goes on" in one_line(done.out)) == (0, True), done.text
     state = rig.ended(run)["state"]
     assert (state["name"], state["type"]) == ("Rejected", "FAILED")
     assert "Bob rejected it: early" in state["message"]
@@ -55,7 +55,7 @@ def test_two_persons_are_asked_one_after_the_other_and_one_no_outweighs_the_yes(
 def test_two_yes_one_of_them_from_the_command_line_let_the_run_go_on_as_the_same_start(rig: Served) -> None:
     run, subject = asked_of_two(rig, "pair", "23")
     done = rig.home.run("approve", "pair", "--approver", "Bob", "--subject", subject, "--reason", "seen, too")
-    assert done.code == 0, done
+    assert done.code == 0, done.text
     ended = rig.ended(run)
     assert (ended["state"]["name"], ended["run_count"]) == ("NoGo", 1)
     assert rig.home.decision("pair").verdict is Verdict.NO_GO
@@ -88,7 +88,7 @@ def test_a_file_with_an_answer_lets_a_run_without_a_terminal_begin_once(home: Ho
     path.write_text(json.dumps({"approver": "Ada", "answer": "approve", "reason": "seen", "subject": subject}), "utf-8")
     path.chmod(0o600)
     done = home.run("run", plan, *HOW, "--run-id", "filed", "--approval-file", path)
-    assert (done.code, path.exists(), home.decision("filed").verdict) == (4, False, Verdict.NO_GO), done
+    assert (done.code, path.exists(), home.decision("filed").verdict) == (4, False, Verdict.NO_GO), done.text
 
 
 def test_at_a_terminal_a_person_is_asked_until_the_answer_counts(home: Home) -> None:

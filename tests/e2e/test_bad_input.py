@@ -20,7 +20,7 @@ ARMED = {"GREENLIGHT_ARM_LIVE": "I-ACCEPT-LIVE-ORDERS phase2"}
 
 
 def assert_refused(home: Home, done: Done, *words: str, code: int = 2) -> None:
-    assert done.code == code, done
+    assert done.code == code, done.text
     assert [word for word in words if word not in one_line(done.err)] == [], done.err
     assert "Traceback" not in done.err + done.out
     assert left_behind(home) == []

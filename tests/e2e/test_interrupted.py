@@ -27,7 +27,7 @@ def interrupt(home: Home, venue: VenueName, stage: Stage, number: signal.Signals
     assert wait_for(lambda: run.poll() is not None or result.exists())
     run.send_signal(number)
     done = finish(run)
-    assert done.code == 130, done
+    assert done.code == 130, done.text
     assert home.stage_status(RUN) == {one.value: "PASSED" for one in earlier}
     assert "Traceback" not in done.out + done.err
     assert not is_running(run.pid)
@@ -47,7 +47,7 @@ def test_before_trading_it_ends_with_one_sentence_and_a_retry_goes_on(
     (sentence,) = interrupt(home, VenueName.LOCAL, stage, number).splitlines()
     assert sentence.startswith(f"greenlight: run {RUN} was interrupted, so there is no verdict. No order was stored")
     done = home.run("retry", RUN)
-    assert done.code == 0, done
+    assert done.code == 0, done.text
     assert home.decision(RUN).verdict is Verdict.GO
 
 
@@ -61,7 +61,7 @@ def test_in_artifact_analysis_the_flat_end_is_said_and_a_retry_only_analyses(
     store = ArtifactStore(home.run_dir(RUN))
     kept = set(store.manifest().artifacts)
     done = home.run("retry", RUN)
-    assert done.code == 0, done
+    assert done.code == 0, done.text
     assert home.decision(RUN).verdict is Verdict.GO
     assert kept <= set(store.manifest().artifacts)
     with EventReader(home.events, RUN) as reader:

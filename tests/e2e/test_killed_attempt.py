@@ -29,7 +29,7 @@ def test_an_attempt_that_is_killed_while_it_trades_counts_in_the_next_decision(h
     plan = short_phase2(home.root)
     run = home.start("run", plan, "--venue", "local", "--speed", 20, "--run-id", KILLED)
     assert wait_for(lambda: run.poll() is not None or accepted(home) >= 3)
-    assert run.poll() is None, finish(run)
+    assert run.poll() is None, finish(run).text
     (beat,) = read_beats(home.events)
     os.kill(run.pid, signal.SIGSTOP)  # so that it cannot decide in the meantime
     os.kill(beat.pid, signal.SIGKILL)

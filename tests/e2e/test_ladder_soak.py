@@ -45,7 +45,7 @@ def test_a_day_of_stage_3_shows_all_but_what_a_volatile_day_does_to_the_spread(
     home: Home, day: str, left_open: dict[str, set[Reason]]
 ) -> None:
     done = home.run("run", "stage3", "--venue", "simulated", "--day", day, "--run-id", RUN, within_s=DAY_WITHIN_S)
-    assert done.code == (3 if left_open else 0), done
+    assert done.code == (3 if left_open else 0), done.text
     assert_whole(home, home.decision(RUN, "stage3"), "stage3", left_open)
 
 

@@ -54,7 +54,7 @@ def start_and_trade(home: Home, speed: int = SPEED) -> tuple[subprocess.Popen[st
     run = start(home, speed)
     has_begun = wait_for(lambda: run.poll() is not None or len(stored(home, OrderAccepted)) >= ORDERS_FIRST)
     assert has_begun
-    assert run.poll() is None, finish(run)
+    assert run.poll() is None, finish(run).text
     (exchange,) = children(run.pid, "trading_core.advanced_trade.server")
     return run, exchange
 
@@ -62,7 +62,7 @@ def start_and_trade(home: Home, speed: int = SPEED) -> tuple[subprocess.Popen[st
 def test_a_rehearsal_over_real_sockets_ends_go_and_its_exchange_with_it(home: Home) -> None:
     run, exchange = start_and_trade(home, SPEED_TO_GO)
     done = finish(run)
-    assert done.code == 0, done
+    assert done.code == 0, done.text
     assert home.decision(RUN).verdict is Verdict.GO
     assert home.stage_status(RUN) == {stage.value: "PASSED" for stage in Stage}
     assert not is_running(exchange)
@@ -105,7 +105,7 @@ def test_a_run_that_is_interrupted_before_it_trades_says_so_in_one_sentence(home
     assert wait_for(lambda: run.poll() is not None or bool(children(run.pid, "trading_core.advanced_trade.server")))
     run.send_signal(signal.SIGINT)
     done = finish(run)
-    assert (done.code, stored(home, OrderAccepted)) == (130, []), done
+    assert (done.code, stored(home, OrderAccepted)) == (130, []), done.text
     (sentence,) = done.err.splitlines()
     assert sentence.startswith(f"greenlight: run {RUN} was interrupted, so there is no verdict. No order was stored")
     assert wait_for(lambda: not left_behind(home), 20)

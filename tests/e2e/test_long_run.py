@@ -38,7 +38,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, prefect_api_url: str) 
     """The same day by the same seed, from the command line, in peace."""
     home = Home(tmp_path_factory.mktemp("peace"), prefect_api_url)
     done = home.run("run", "stage3", "--venue", "simulated", "--seed", 1, "--run-id", RUN, within_s=ENDED_WITHIN_S)
-    assert done.code in (0, 3, 4), done
+    assert done.code in (0, 3, 4), done.text
     return home
 
 

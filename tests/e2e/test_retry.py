@@ -32,7 +32,7 @@ def lose_everything(home: Home) -> None:
     """Start a run and kill −9 flow and session together while it trades; its exchange lives on for a while."""
     run = home.start("run", short_phase2(home.root), "--venue", "local", "--speed", 20, "--run-id", RUN)
     assert wait_for(lambda: run.poll() is not None or len(stored(home, OrderAccepted)) >= 3)
-    assert run.poll() is None, finish(run)
+    assert run.poll() is None, finish(run).text
     (beat,) = read_beats(home.events)
     os.kill(run.pid, signal.SIGSTOP)  # so that it cannot make the account flat in the session's place
     os.kill(beat.pid, signal.SIGKILL)
@@ -52,7 +52,7 @@ def test_lost_run_is_resumed_and_nothing_is_traded_twice(home: Home) -> None:
     before = len(stored(home, OrderSubmitted))
     done = home.run("retry", RUN)
     # How long this machine needed to come back is the venue's time x 20: what the plan says of such a gap is its own.
-    assert done.code in (0, 4), done
+    assert done.code in (0, 4), done.text
     assert (len(stored(home, SessionStarted)), len(stored(home, SessionResumed))) == (1, 1)
     ended = [row.event for row in stored(home, StepEnded) if isinstance(row.event, StepEnded)]
     assert [end.is_shown for end in ended if end.step == "flat_at_end"] == [True]
@@ -72,7 +72,7 @@ def test_lost_run_whose_exchange_is_gone_says_so_and_the_next_retry_is_a_further
     os.kill(exchange, signal.SIGKILL)
     assert wait_for(lambda: not left_behind(home), 20)
     done = home.run("retry", RUN)
-    assert done.code == 4, done
+    assert done.code == 4, done.text
     assert "has ended, and its account with it" in one_line(done.out)
     assert home.decision(RUN).verdict is Verdict.NO_GO
     further = home.run("retry", RUN)
@@ -87,7 +87,7 @@ def test_a_simulated_run_that_traded_is_a_further_attempt_with_an_id_of_its_own(
     first = home.run("run", plan, "--venue", "simulated", "--faults", "reject_all", "--run-id", RUN)
     assert first.code == 4, first
     done = home.run("retry", RUN)
-    assert done.code == 4, done
+    assert done.code == 4, done.text
     assert "its simulated exchange ended with it" in one_line(done.out)
     again, before = home.decision(f"{RUN}-a2"), home.decision(RUN)
     assert (again.verdict, again.attempt_id) == (Verdict.NO_GO, before.attempt_id)  # the same evidence counts once
@@ -116,5 +116,5 @@ def test_a_run_that_needs_approval_holds_until_another_person_gave_it(home: Home
     assert other.code == 0, other
     done = home.run("retry", RUN)
     assert "NO-GO (HOLD)" not in done.out, done.out
-    assert (done.code, home.decision(RUN).verdict) == (4, Verdict.NO_GO), done
+    assert (done.code, home.decision(RUN).verdict) == (4, Verdict.NO_GO), done.text
     assert home.stage_status(RUN)["preflight"] == "PASSED"

@@ -36,7 +36,7 @@ def lose_the_flow(home: Home) -> Beat:
     """Start a run and kill −9 its flow while it trades; return the beat of the session that goes on."""
     run = home.start("run", short_phase2(home.root), "--venue", "local", "--speed", SPEED, "--run-id", RUN)
     assert wait_for(lambda: run.poll() is not None or len(stored(home, OrderAccepted)) >= 2)
-    assert run.poll() is None, finish(run)
+    assert run.poll() is None, finish(run).text
     os.kill(run.pid, signal.SIGKILL)
     finish(run)
     (beat,) = read_beats(home.events)
@@ -58,7 +58,7 @@ def assert_nothing_twice(home: Home) -> None:
 def test_a_retry_takes_up_the_session_that_lost_its_flow(home: Home) -> None:
     alone = lose_the_flow(home)
     done = home.run("retry", RUN)
-    assert done.code == 0, done
+    assert done.code == 0, done.text
     assert (home.decision(RUN).run_id, home.decision(RUN).verdict) == (RUN, Verdict.GO)
     (beat,) = read_beats(home.events)
     assert (beat.pid, beat.has_ended, beat.is_flat) == (alone.pid, True, True)
@@ -76,7 +76,7 @@ def test_what_a_session_came_to_by_itself_is_judged_by_the_next_retry(home: Home
     assert "further attempt" not in one_line(done.out)
     assert home.decision(RUN).run_id == RUN
     # That nobody supervised it when it ended is no failure: it was within its grace time.
-    assert done.code == 0, done
+    assert done.code == 0, done.text
     assert_nothing_twice(home)
 
 
@@ -86,7 +86,7 @@ def test_another_retry_while_a_flow_supervises_is_refused(home: Home) -> None:
     first = home.start("retry", RUN)
     assert wait_for(lambda: first.poll() is not None or not read_beats(home.events)[0].orphaned_ns)
     second = home.run("retry", RUN)
-    assert second.code == 2, second
+    assert second.code == 2, second.text
     assert "traded by another run" in one_line(second.out + second.err)
     assert finish(first).code == 0
     assert_nothing_twice(home)
