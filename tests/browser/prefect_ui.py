@@ -11,6 +11,7 @@ from tests.e2e.up_rig import FINAL, Rig
 
 RUN_WITHIN_S = 240.0  # a phase2 on the simulated venue takes about 10 s on two quiet cores
 SHOWN_WITHIN_MS = 90_000
+HOW_TO_ANSWER = "waiting for approval: press Resume"
 
 
 @dataclass(frozen=True)
@@ -79,14 +80,19 @@ class PrefectUi:
         self.expect_state(name)
 
     def expect_suspended(self, flow_run_id: str) -> None:
-        """Wait until a run waits for people, and look at its page, whose log says so."""
-        is_paused = self.rig.waits_for(
-            lambda: bool(self.rig.flow_run(flow_run_id)["state"]["type"] == "PAUSED"), RUN_WITHIN_S
-        )
-        assert is_paused, self.rig.flow_run(flow_run_id)
+        """Wait until a run waits for people, and look at its page, whose log says so.
+
+        Log lines are sent in batches, after the state; the page of a run that rests does not ask for later ones.
+        """
+
+        def is_waiting() -> bool:
+            is_paused = self.rig.flow_run(flow_run_id)["state"]["type"] == "PAUSED"
+            return is_paused and HOW_TO_ANSWER in self.rig.log(flow_run_id)
+
+        assert self.rig.waits_for(is_waiting, RUN_WITHIN_S), self.rig.flow_run(flow_run_id)
         self.look_at(flow_run_id)
         self.expect_state("Suspended")
-        expect(self.page.get_by_text("waiting for approval: press Resume")).to_be_visible(timeout=SHOWN_WITHIN_MS)
+        expect(self.page.get_by_text(HOW_TO_ANSWER)).to_be_visible(timeout=SHOWN_WITHIN_MS)
 
     def choose_action(self, action: str) -> Locator:
         """Choose an action of the run's menu and return the dialog that it opens."""

@@ -87,6 +87,10 @@ class Rig:
         run: dict[str, Any] = answer.json()
         return run
 
+    def log(self, run_id: str) -> str:
+        """Return what a flow run has logged at Prefect so far."""
+        return "\n".join(str(line["message"]) for line in self.found("logs", logs={"flow_run_id": {"any_": [run_id]}}))
+
     def runs_of(self, flow: str) -> list[dict[str, Any]]:
         """Return the runs of a flow, newest first."""
         return self.found("flow_runs", flows={"name": {"any_": [flow]}}, sort="START_TIME_DESC")
