@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping, Sequence
+
+import zstandard
 
 from trading_core.artifact_draft import Draft, draft_of
 from trading_core.artifacts import Trace
-
-ZLIB_LEVEL = 1
 
 
 class SettledTraces:
@@ -21,13 +20,13 @@ class SettledTraces:
     def add(self, rows: Sequence[bytes]) -> None:
         """Take the rows of the next traces."""
         if rows:
-            self._blocks.append(zlib.compress(b"\n".join(rows), ZLIB_LEVEL))  # JSON has no line break of its own
+            self._blocks.append(zstandard.compress(b"\n".join(rows)))  # JSON has no line break of its own
             self.count += len(rows)
 
     def take(self) -> list[Draft]:
         """Return all of them as drafts, and start over."""
         blocks, self._blocks, self.count = self._blocks, [], 0
-        rows = [row for block in blocks for row in zlib.decompress(block).split(b"\n")]
+        rows = [row for block in blocks for row in zstandard.decompress(block).split(b"\n")]
         return [draft_of(Trace.model_validate_json(row)) for row in rows]
 
 

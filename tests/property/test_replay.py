@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import zlib
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 
 import msgspec
 import pytest
+import zstandard
 from sqlalchemy import delete, func, select, update
 
 from tests.store_rig import by_hand
@@ -160,9 +160,9 @@ def test_a_chain_that_was_forged_whole_does_not_replay(
 def test_a_changed_tick_does_not_replay(tmp_path: Path) -> None:
     run = run_once(tmp_path, "original")
     with by_hand(run.context.store) as connection:
-        raw = zlib.decompress(connection.execute(select(blocks.c.data)).scalars().first() or b"")
+        raw = zstandard.decompress(connection.execute(select(blocks.c.data)).scalars().first() or b"")
         first = blocks.c.seq == select(func.min(blocks.c.seq)).scalar_subquery()
-        connection.execute(update(blocks).where(first).values(data=zlib.compress(raw.replace(b"1", b"2", 9))))
+        connection.execute(update(blocks).where(first).values(data=zstandard.compress(raw.replace(b"1", b"2", 9))))
     assert "its block does not match its sha256" in replayed(run).difference
 
 

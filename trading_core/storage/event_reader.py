@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Iterator
 from heapq import merge
 from pathlib import Path
@@ -112,8 +111,8 @@ class EventReader:
         """Yield the ticks of the blocks up to a seq in order, each with the seq of the event before it."""
         for row in read_rows(self._database, blocks, self.run_id, BLOCKS_PER_PAGE, 0, blocks.c.seq <= until):
             try:
-                yield from unpack(row.data)
-            except (zlib.error, ValueError) as e:
+                yield from unpack(row.codec, row.data)
+            except ValueError as e:
                 raise self._broken(row.seq, f"its block cannot be read: {e}") from e
 
     def last(self, count: int, types: Collection[str] = ()) -> list[StoredEvent]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
+import zstandard
 
 from trading_core.canonical import sha256_hex
 from trading_core.clock import NS
@@ -14,8 +15,12 @@ from trading_core.events import BookChanged, HeartbeatReceived, Tick, TradePrint
 
 BLOCK_TICKS_MAX = 1_000
 BLOCK_SPAN_NS = 10 * NS  # venue time; a quiet market must not keep its ticks out of the store for long
-CODEC = "zlib-lines-1"  # one line per tick: the seq of the event before it, a space, canonical JSON
-ZLIB_LEVEL = 1
+ZSTD_LEVEL = 1
+CODEC = "zstd-lines-1"  # one line per tick: the seq of the event before it, a space, canonical JSON
+CODECS: Mapping[str, Callable[[bytes], bytes]] = {
+    CODEC: zstandard.decompress,
+    "zlib-lines-1": zlib.decompress,  # stores of older builds: the same lines
+}
 
 _decoder: msgspec.json.Decoder[Tick] = msgspec.json.Decoder(BookChanged | TradePrinted | HeartbeatReceived)
 
@@ -45,6 +50,7 @@ class OpenBlock:
         self._after_seqs: list[int] = []  # of each tick
         self.after_seq = 0  # the event before the first tick, once there is one
         self._ts_first_ns = self._ts_min_ns = self._ts_max_ns = 0
+        self._compressor = zstandard.ZstdCompressor(level=ZSTD_LEVEL)
 
     def __len__(self) -> int:
         return len(self._ticks)
@@ -76,16 +82,25 @@ class OpenBlock:
             sha256=sha256_hex(raw),
         )
         self._ticks, self._after_seqs = [], []
-        return stored, zlib.compress(raw, ZLIB_LEVEL)
+        return stored, self._compressor.compress(raw)
 
 
-def unpack(data: bytes) -> Iterator[PlacedTick]:
-    """Yield the ticks of a block in their order."""
-    for line in zlib.decompress(data).split(b"\n"):
+def unpack(codec: str, data: bytes) -> Iterator[PlacedTick]:
+    """Yield the ticks of a block in their order; raises ValueError if it cannot be read."""
+    for line in _lines(codec, data).split(b"\n"):
         after_seq, _, payload = line.partition(b" ")
         yield PlacedTick(int(after_seq), _decoder.decode(payload))
 
 
-def block_sha256(data: bytes) -> str:
-    """Return the sha256 over the unpacked lines; raises zlib.error if the data is damaged."""
-    return sha256_hex(zlib.decompress(data))
+def block_sha256(codec: str, data: bytes) -> str:
+    """Return the sha256 over the unpacked lines; raises ValueError if they cannot be unpacked."""
+    return sha256_hex(_lines(codec, data))
+
+
+def _lines(codec: str, data: bytes) -> bytes:
+    if codec not in CODECS:
+        raise ValueError(f"no codec is called {codec!r}")
+    try:
+        return CODECS[codec](data)
+    except (zstandard.ZstdError, zlib.error, TypeError) as e:
+        raise ValueError(str(e)) from e

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -138,8 +137,8 @@ def _problem_of_block(row: Row[Any], block: Row[Any] | None) -> Break | None:
     if block is None or block.seq != row.seq:
         return Break(row.seq, "its block is missing", is_in_block=True)
     try:
-        is_whole = block_sha256(block.data) == _block_decoder.decode(row.payload).sha256
-    except (zlib.error, TypeError):
+        is_whole = block_sha256(block.codec, block.data) == _block_decoder.decode(row.payload).sha256
+    except ValueError:
         is_whole = False
     return None if is_whole else Break(row.seq, "its block does not match its sha256", is_in_block=True)
 
