@@ -52,7 +52,7 @@ from trading_core.run import RunContext, VenueName
 
 PRODUCER = "trading_core.artifact_export"
 ABOUT_ORDERS = (ArtifactName.EXECUTION_LOGS, ArtifactName.LATENCY, ArtifactName.REJECTION_BREAKDOWN)
-SILENT = (ev.ClockTicked, ev.FiguresTaken, ev.ArtifactsSaved, ev.FeeTierRead)  # many, and no artifact tells of them
+SILENT = (ev.FiguresTaken, ev.ArtifactsSaved, ev.FeeTierRead)  # many, and no artifact tells of them
 OVERSIZE_STEP = "oversize_sized_down"
 SOURCES = {
     VenueName.SIMULATED: "local exchange in process, replayed market data",

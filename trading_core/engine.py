@@ -79,7 +79,7 @@ class Engine:
             desk.decisions = Decisions()
         if event.ts_ns > desk.now_ns:
             desk.now_ns = event.ts_ns
-        if isinstance(event, ev.TICKS):  # nearly all of a run's events
+        if isinstance(event, ev.MARKET):  # nearly all of a run's events
             if isinstance(event, ev.BookChanged):
                 desk.book_changed(event)
             return desk.decisions
@@ -98,7 +98,7 @@ class Engine:
         match event:
             case (ev.BookChanged() | ev.TradePrinted() | ev.HeartbeatReceived() | ev.ArtifactsSaved()
                   | ev.TailRepaired() | ev.RequestRepeated()):
-                pass  # the ticks among them are taken already
+                pass  # the market's among them are taken already
             case ev.TouchQuoted() | ev.StatusTold() | ev.BarClosed() | ev.MarginTold():
                 take_told(self.desk, event)
             case ev.ClockTicked():

@@ -316,8 +316,11 @@ AnyEvent: TypeAlias = (
     | CheckpointReached | FiguresTaken | StepEnded
     | SessionStarted | SessionResumed | SessionReconciled | StrayOrderFound | RequestRepeated
 )
-Tick: TypeAlias = BookChanged | TradePrinted | HeartbeatReceived  # kept in packed blocks, not row by row
-TICKS = (BookChanged, TradePrinted, HeartbeatReceived)  # for isinstance: a union would be built at each call
+# Kept in packed blocks, not row by row: what comes every second or oftener.
+Tick: TypeAlias = BookChanged | TradePrinted | HeartbeatReceived | TouchQuoted | ClockTicked
+# For isinstance: a union would be built at each call.
+MARKET = (BookChanged, TradePrinted, HeartbeatReceived)
+TICKS = (*MARKET, TouchQuoted, ClockTicked)
 
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
 _encoder = msgspec.json.Encoder(order="sorted", decimal_format="string")

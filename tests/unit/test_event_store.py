@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import sqlite3
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -11,17 +12,19 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from sqlalchemy import insert
+import zstandard
+from sqlalchemy import insert, select, update
 
 from tests.core_builders import T0_NS, make_alert, make_change
-from trading_core.clock import NS
+from tests.store_rig import by_hand
+from trading_core.clock import NS, SystemClock, pause
 from trading_core.errors import ConfigurationError, IntegrityError, InvariantBroken, StorageError
 from trading_core.events import ClockTicked, Event, HeartbeatReceived, StreamChanged, StreamState
 from trading_core.storage.chain import Head, first_head
 from trading_core.storage.database import open_reader
 from trading_core.storage.event_reader import EventReader, list_runs
 from trading_core.storage.event_store import BACKLOG_EVENTS_MAX, COMMIT_EVENTS_MAX, EventStore
-from trading_core.storage.tables import meta
+from trading_core.storage.tables import blocks, meta
 from trading_core.storage.tick_block import BLOCK_SPAN_NS, BLOCK_TICKS_MAX
 from trading_core.store_location import FILE_NAME, StoreLocation
 
@@ -139,6 +142,31 @@ def test_nothing_is_on_disk_before_a_tick_that_came_before_it(place: StoreLocati
         assert store.head().seq == 3 + COMMIT_EVENTS_MAX + 1
 
 
+def test_what_waits_for_viewers_waits_no_longer_than_until_the_next_second(place: StoreLocation) -> None:
+    clock = SystemClock()
+    with open_store(place) as store:
+        store.append(make_alert(1), "record")
+        deadline_ns = clock.stopwatch_ns() + 20 * NS
+        while store.head().seq == 0 and clock.stopwatch_ns() < deadline_ns:
+            store.append_tick(ClockTicked(ts_ns=T0_NS))  # the block is never full: it is cut because a commit is due
+            pause(0.05)
+        assert read_all(place) == [make_alert(1)]
+
+
+def test_blocks_of_an_older_build_are_read_and_verified(place: StoreLocation) -> None:
+    ticks = [make_change(number) for number in range(5)]
+    with open_store(place) as store:
+        for tick in ticks:
+            store.append_tick(tick)
+    with by_hand(place) as connection:
+        packed = connection.execute(select(blocks.c.data)).scalar_one()
+        older = {"codec": "zlib-lines-1", "data": zlib.compress(zstandard.decompress(packed), 1)}
+        connection.execute(update(blocks).values(**older))
+    with EventReader(place, "r1") as reader:
+        assert list(reader.ticks()) == ticks
+        assert reader.verify().seq == 1
+
+
 def test_a_durable_append_takes_the_open_block_of_ticks_with_it(place: StoreLocation) -> None:
     fed = [make_change(0), make_change(1), make_alert(1)]
     with open_store(place) as store, EventReader(place, "r1") as reader:
@@ -158,7 +186,7 @@ def test_the_inputs_come_back_in_the_order_of_the_run(place: StoreLocation) -> N
             fed.append(tick)
             if number % 7 == 0:
                 second = ClockTicked(ts_ns=T0_NS + number * NS)
-                store.append(second, "input")
+                store.append_tick(second)
                 store.append(make_alert(number), "record")
                 fed.append(second)
             if number % 900 == 0:

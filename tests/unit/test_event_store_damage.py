@@ -65,6 +65,7 @@ def test_a_whole_store_verifies(run: StoreLocation) -> None:
         (update(heads).values(genesis="other"), "event 1: its hash"),
         (delete(blocks), "event 11: its block is missing"),
         (update(blocks).values(data=b"\0"), "event 11: its block does not match"),
+        (update(blocks).values(codec="lzma-lines-1"), "event 11: its block does not match"),
         (update(blocks).values(seq=4), "event 4: its block is not in the chain"),
     ],
 )
@@ -119,6 +120,9 @@ def test_unreadable_events_and_blocks_are_named_when_read(run: StoreLocation) ->
             list(reader.events())
         with pytest.raises(IntegrityError, match="event 11: its block cannot be read"):
             list(reader.ticks())
+    tamper(run, update(blocks).values(codec="lzma-lines-1"))
+    with EventReader(run, "r1") as reader, pytest.raises(IntegrityError, match="no codec is called 'lzma-lines-1'"):
+        list(reader.ticks())
 
 
 def test_a_cut_write_ahead_log_leaves_a_whole_chain(tmp_path: Path) -> None:

@@ -7,11 +7,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from trading_core.clock import NS, Clock
-from trading_core.events import TICKS, AnyEvent, StreamChanged, StreamState, TouchQuoted
+from trading_core.events import MARKET, AnyEvent, StreamChanged, StreamState, TouchQuoted
 
 INBOX_EVENTS_MAX = 10_000  # 60 s of four busy books; a session that far behind must not trade on it
 
-DROPPED = (*TICKS, TouchQuoted)  # when the inbox is full: what the snapshots after the gap bring again
+DROPPED = (*MARKET, TouchQuoted)  # when the inbox is full: what the snapshots after the gap bring again
 
 
 class Inbox:

@@ -11,7 +11,7 @@ import zstandard
 
 from trading_core.canonical import sha256_hex
 from trading_core.clock import NS
-from trading_core.events import BookChanged, HeartbeatReceived, Tick, TradePrinted, encode_lines
+from trading_core.events import Tick, encode_lines
 
 BLOCK_TICKS_MAX = 1_000
 BLOCK_SPAN_NS = 10 * NS  # venue time; a quiet market must not keep its ticks out of the store for long
@@ -22,7 +22,7 @@ CODECS: Mapping[str, Callable[[bytes], bytes]] = {
     "zlib-lines-1": zlib.decompress,  # stores of older builds: the same lines
 }
 
-_decoder: msgspec.json.Decoder[Tick] = msgspec.json.Decoder(BookChanged | TradePrinted | HeartbeatReceived)
+_decoder: msgspec.json.Decoder[Tick] = msgspec.json.Decoder(Tick)
 
 
 class TicksStored(msgspec.Struct, frozen=True, kw_only=True, tag=True):
