@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from deployments.deploy_settings import POOL
 from flows.alert_sinks import ALERT_NAME
+from flows.answers import STOPPED
 from tasks.window import ALIVE, ALIVE_EVERY_S
 from trading_core.alerts import Severity
 
@@ -27,7 +28,7 @@ SILENT = "greenlight: no sign of life"
 # Three missed: one or two may be lost while the server restarts.
 SILENT_AFTER = timedelta(seconds=3 * ALIVE_EVERY_S)
 FINAL = {f"prefect.flow-run.{name}" for name in (
-    "GO", "CONDITIONAL", "NoGo", "Refused", "Skipped", "Stopped", "Completed", "Failed", "Crashed", "Cancelled",
+    "GO", "CONDITIONAL", "NoGo", "Refused", "Skipped", STOPPED, "Completed", "Failed", "Crashed", "Cancelled",
     "StagePassed", "StageFailed", "Hold", "Rejected", "Expired",
 )}
 EXPIRED = "Expired"

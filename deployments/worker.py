@@ -11,19 +11,27 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
+from types import FrameType
 from typing import TypeVar
 
 import anyio
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.utilities.processutils import setup_signal_handlers_worker
+from prefect.client.schemas.objects import State
+from prefect.states import Cancelled
 from prefect.workers.process import ProcessWorker
 
 from deployments.takeover import last_beat_ns, living_worker, take_over
+from flows.answers import STOPPED
+from flows.processes import wait_for_end
+from flows.up_flows import RUNS_WITHIN_S, flow_run_of, flows_below, stop_flows
+from tasks.window import API_AWAY
 from trading_core.clock import NS, SystemClock
 from trading_core.errors import ConfigurationError
 from trading_core.settings import load_settings
@@ -32,6 +40,10 @@ BEAT_EVERY_S = 5  # a dead worker is noticed after three of them
 LOOK_EVERY_S = 2.0
 # After an outage of the API a living worker may be silent for longer than a dead one: it asks again after up to 80 s.
 AFTER_OUTAGE_S = 120.0
+TELL_WITHIN_S = 5.0
+ENDED_WITH_WORKER: State[None] = Cancelled(
+    name=STOPPED, message="its worker was stopped: the run ends reduce-only and flat"
+)
 
 Answer = TypeVar("Answer")
 
@@ -39,7 +51,8 @@ Answer = TypeVar("Answer")
 async def serve(pools: list[str], *, is_standby: bool) -> None:
     """Serve the pools until a signal; each as soon as nobody else does."""
     name = f"{socket.gethostname()}-{os.getpid()}"
-    setup_signal_handlers_worker(os.getpid(), "the worker", _say)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     async with anyio.create_task_group() as group:
         for pool in pools:
             group.start_soon(_serve_one, pool, name, is_standby)
@@ -77,6 +90,26 @@ async def when_it_answers(ask: Callable[[], Answer], every_s: float = LOOK_EVERY
             await anyio.sleep(every_s)
 
 
+def _end(_number: int, _frame: FrameType | None) -> None:
+    """Have the flows end flat, and end. The loop stands still meanwhile: no run begins, and no flow is killed.
+
+    Prefect's own worker kills its flows when it is asked to end, and their sessions would trade on alone.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    _say_at_once("asked to end: the runs end reduce-only and flat first")
+    flows = flows_below(os.getpid())
+    runs = [run for flow in flows if (run := flow_run_of(flow)) is not None]
+    asked = stop_flows(flows)
+    for run in runs:
+        with suppress(*API_AWAY), get_client(httpx_settings={"timeout": TELL_WITHIN_S}, sync_client=True) as client:
+            client.set_flow_run_state(run, ENDED_WITH_WORKER, force=True)  # before the flow is through: it tells it why
+    left = wait_for_end(asked, RUNS_WITHIN_S)
+    for one in left:
+        _say_at_once(f"{one.name} (process {one.pid}) still runs after {RUNS_WITHIN_S:g} s: look at the venue")
+    os._exit(1 if left else 0)
+
+
 def _other(pool: str, name: str) -> str:
     with get_client(sync_client=True) as client:
         return living_worker(client, pool, SystemClock().now_ns(), except_of=name)
@@ -97,6 +130,12 @@ def _settle(pool: str) -> None:
 def _say(words: object, **_: object) -> None:
     sys.stdout.write(f"{words}\n")
     sys.stdout.flush()
+
+
+def _say_at_once(words: str) -> None:
+    """Say it past the buffer, which a handler may have interrupted; nobody need listen."""
+    with suppress(OSError):
+        os.write(sys.stdout.fileno(), f"{words}\n".encode())
 
 
 def main() -> int:

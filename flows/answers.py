@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import CancelledRun, FailedRun
 
 REFUSED = "Refused"
+STOPPED = "Stopped"  # with its worker or with `greenlight up`
 # Prefect turns a returned Failed or Cancelled into one of these, and both loggers show a traceback of it.
 LOGGERS = ("prefect.flow_runs", "prefect.engine")
 

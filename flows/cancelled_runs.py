@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.runtime import flow_run
 from prefect.states import Cancelled
 
-from flows.answers import REFUSED
+from flows.answers import REFUSED, STOPPED, answered
 from flows.left_runs import RUN_TAG
 from tasks.window import CALL_WITHIN_S, is_cancelled, within
 from trading_core.errors import StorageError
@@ -47,13 +48,25 @@ def _newest(client: SyncPrefectClient, run_id: str) -> FlowRun | None:
 
 def was_cancelled() -> bool:
     """Tell whether people cancelled this run; an API that does not answer in time leaves it at its verdict."""
+    return is_cancelled(_own_state())
+
+
+def as_stopped() -> State[None] | None:
+    """Return the state of a run that was ended with its worker; None if whoever sent the signal has said nothing."""
+    state = _own_state()
+    if state is None or state.name != STOPPED:
+        return None
+    return answered(Cancelled(name=STOPPED, message=state.message))
+
+
+def _own_state() -> State[Any] | None:
     if flow_run.id is None:
-        return False
-    flow_run_id, found = UUID(flow_run.id), list[bool]()
+        return None
+    flow_run_id, found = UUID(flow_run.id), list[State[Any] | None]()
 
     def ask() -> None:
         with get_client(sync_client=True, httpx_settings={"timeout": CALL_WITHIN_S}) as client:
-            found.append(is_cancelled(client.read_flow_run(flow_run_id).state))
+            found.append(client.read_flow_run(flow_run_id).state)
 
-    within(CALL_WITHIN_S, ask, "whether it was cancelled")
-    return found == [True]
+    within(CALL_WITHIN_S, ask, "how Prefect has this run")
+    return found[0] if found else None

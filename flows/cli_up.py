@@ -13,8 +13,10 @@ from rich.table import Table
 
 from flows.console import make_console
 from flows.doctor import Health, examine
-from flows.up import OTHERS_WITHIN_S, WORKER_WITHIN_S, Supervisor, UpOptions, wait_for_end
+from flows.processes import wait_for_end
+from flows.up import OTHERS_WITHIN_S, Supervisor, UpOptions
 from flows.up_files import Started, forget_up, read_up
+from flows.up_flows import RUNS_WITHIN_S, stop_runs
 from trading_core.settings import load_settings
 
 UNHEALTHY = 4
@@ -43,14 +45,22 @@ def down() -> None:
         return
     if found.supervisor.is_running:
         os.kill(found.supervisor.pid, signal.SIGTERM)
-        left = wait_for_end([found.supervisor], WORKER_WITHIN_S + 5 * OTHERS_WITHIN_S)
+        left = wait_for_end([found.supervisor], RUNS_WITHIN_S + 5 * OTHERS_WITHIN_S)
         typer.echo("stopped" if not left else f"process {found.supervisor.pid} is still stopping: look at its output")
         raise typer.Exit(UNHEALTHY if left else 0)
-    # The supervisor was killed: its parts are ended in its place, the server last.
+    # The supervisor was killed: its parts are ended in its place, worker and runs first, the server last.
+    for child in found.children:
+        if child.name == "worker":
+            _kill(child)
+    left = wait_for_end(stop_runs(found.api_url, load_settings(os.environ).event_store_root), RUNS_WITHIN_S)
+    for one in left:
+        typer.echo(f"{one.name} (process {one.pid}) still runs: look at the venue")
     for child in reversed(found.children):
-        _end(child, WORKER_WITHIN_S if child.name == "worker" else OTHERS_WITHIN_S)
+        _end(child)
     forget_up(home)
     typer.echo("stopped what a killed `up` had left")
+    if left:
+        raise typer.Exit(UNHEALTHY)
 
 
 def doctor() -> None:
@@ -69,11 +79,16 @@ def prefect_home() -> Path:
     return Path(os.environ["PREFECT_HOME"]).expanduser().absolute()
 
 
-def _end(child: Started, within_s: float) -> None:
+def _end(child: Started) -> None:
     if not child.is_running:
         return
     with suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGTERM)
-    if wait_for_end([child], within_s):
+    if wait_for_end([child], OTHERS_WITHIN_S):
+        _kill(child)
+
+
+def _kill(child: Started) -> None:
+    if child.is_running:
         with suppress(ProcessLookupError):
             os.killpg(child.pid, signal.SIGKILL)

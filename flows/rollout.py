@@ -9,6 +9,7 @@ from typing import Any, assert_never
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Cancelled, Completed, Failed
 
@@ -25,7 +26,7 @@ from flows.again import (
 from flows.alert_sinks import alerts_followed
 from flows.answers import REFUSED, answered
 from flows.asked_here import ask_here
-from flows.cancelled_runs import was_cancelled
+from flows.cancelled_runs import as_stopped, was_cancelled
 from flows.checked_request import check
 from flows.console import make_console, stage_ended, stage_started
 from flows.finished_run import decide_again_at
@@ -80,6 +81,16 @@ def rollout(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     or Skipped: nothing was started. Any other failure is a bug or a crash, and no verdict.
     """
     outlive_reader()
+    try:
+        return _rolled_out(request)
+    except TerminationSignal:
+        # Whoever ends a worker says so before its flow is through: else Prefect would call that a crash.
+        if (stopped := as_stopped()) is None:
+            raise
+        return stopped
+
+
+def _rolled_out(request: RolloutRequest) -> State[DecisionRecord] | State[None]:
     if (skipped := skipped_if_late(request.start_within_s)) is not None:
         return skipped
     try:

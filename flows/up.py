@@ -15,25 +15,24 @@ from types import FrameType
 
 import requests
 
-from flows.up_files import Started, Up, auth_string, forget_up, running_up, started, write_up
-from flows.up_flows import flows_of, stop_flows
+from flows.answers import STOPPED
+from flows.processes import wait_for_end
+from flows.up_files import Up, auth_string, forget_up, running_up, started, write_up
+from flows.up_flows import RUNS_WITHIN_S, stop_runs
 from flows.up_runs import settle_runs
 from trading_core.clock import NS, SystemClock, pause
 from trading_core.errors import ConfigurationError, GreenlightError
-from trading_core.session_supervisor import stop_alone
 from trading_core.settings import Settings
 
 HOST = "127.0.0.1"
 POOL = "greenlight"
 READY_WITHIN_S = 180.0  # Prefect's server on a loaded machine of two cores
 LOOK_EVERY_S = 0.2
-# A session winds down for up to two minutes, then climbs the emergency ladder: the worker waits for it.
-WORKER_WITHIN_S = 300.0
 OTHERS_WITHIN_S = 20.0
 PYTHON = (sys.executable, "-m")
 LOGS = "logs"
-STOPPED = {
-    "type": "CANCELLED", "name": "Stopped", "message": "greenlight up was stopped: the run ended reduce-only and flat",
+ENDED_WITH_UP = {
+    "type": "CANCELLED", "name": STOPPED, "message": "greenlight up was stopped: the run ends reduce-only and flat",
 }
 LEFT = {"type": "CRASHED", "name": "Crashed", "message": "its worker is gone: see the account's trading state"}
 
@@ -195,40 +194,28 @@ class Supervisor:
         self._running.clear()
 
     def _stop(self, name: str, process: subprocess.Popen[bytes]) -> None:
-        within_s = WORKER_WITHIN_S if name == "worker" else OTHERS_WITHIN_S
-        # Its runs, and what they started: a session is not in the worker's group, and no signal of ours reaches it.
-        below = descendants_of(process.pid) if name == "worker" else []
-        if below:
-            self.say("waiting for the runs to end reduce-only and flat")
+        if name == "worker":
+            self._stop_worker(process)
+            return
         if process.poll() is None:
             process.terminate()
         try:
-            process.wait(within_s)
+            process.wait(OTHERS_WITHIN_S)
         except subprocess.TimeoutExpired:
-            self.say(f"{name} did not end within {within_s:g} s and is killed")
-        if name == "worker":
-            self._end_runs(below)
+            self.say(f"{name} did not end within {OTHERS_WITHIN_S:g} s and is killed")
         end_group(process)
-        if name == "worker":
-            self._stop_alone()
 
-    def _end_runs(self, below: list[Started]) -> None:
-        """Wait for the worker's runs, and end those that outlived it: soon no watchdog looks at them."""
-        if self._server is not None and (flows := flows_of(self._server[0], except_of=below)):
-            self.say("ending flows that lost their worker, reduce-only and flat")
-            stop_flows(flows)
-            below = [*below, *flows, *(one for flow in flows for one in descendants_of(flow.pid))]
-        left = wait_for_end(below, WORKER_WITHIN_S)
-        for one in left:
-            self.say(f"{one.name} (process {one.pid}) still runs after {WORKER_WITHIN_S:g} s: look at the venue")
-        if not left and self._server is not None:
-            settle_runs(*self._server, POOL, STOPPED, None)
-
-    def _stop_alone(self) -> None:
-        """Stop sessions that lost their flow: nobody would take them up, and soon no watchdog looks at them."""
-        pids = stop_alone(self.options.settings.event_store_root)
-        for one in wait_for_end([started(command_of(pid), pid) for pid in pids], WORKER_WITHIN_S):
-            self.say(f"{one.name} (process {one.pid}) still runs after {WORKER_WITHIN_S:g} s: look at the venue")
+    def _stop_worker(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill the worker, which would kill its flows if it were asked to end, and have the runs end flat."""
+        end_group(process)
+        api_url = self._server[0] if self._server is not None else ""
+        asked = stop_runs(api_url, self.options.settings.event_store_root)
+        if self._server is not None:
+            settle_runs(*self._server, POOL, ENDED_WITH_UP, None)  # before the flows are through: it tells them why
+        if asked:
+            self.say("waiting for the runs to end reduce-only and flat")
+        for one in wait_for_end(asked, RUNS_WITHIN_S):
+            self.say(f"{one.name} (process {one.pid}) still runs after {RUNS_WITHIN_S:g} s: look at the venue")
 
 
 def free_port() -> int:
@@ -256,41 +243,11 @@ def answers(url: str, environ: Mapping[str, str]) -> bool:
         return False
 
 
-def descendants_of(pid: int) -> list[Started]:
-    """Return the processes below a process that run now."""
-    found: list[Started] = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            below = [int(child) for child in task.read_text("ascii").split()]
-        except OSError:
-            continue  # the thread has just ended
-        for child in below:
-            found += [started(command_of(child), child), *descendants_of(child)]
-    return found
-
-
-def command_of(pid: int) -> str:
-    """Return how a process was called, for people; empty if it has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")[:120].strip()
-    except OSError:
-        return ""
-
-
 def end_group(process: subprocess.Popen[bytes]) -> None:
     """Kill what is left of the part's own process group, which nobody else is in."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-def wait_for_end(processes: list[Started], within_s: float) -> list[Started]:
-    """Wait until the processes have ended and return those that have not in time."""
-    clock = SystemClock()
-    deadline_ns = clock.stopwatch_ns() + int(within_s * NS)
-    while (left := [p for p in processes if p.is_running]) and clock.stopwatch_ns() < deadline_ns:
-        pause(LOOK_EVERY_S)
-    return left
 
 
 def _worker_name() -> str:

@@ -1,4 +1,4 @@
-"""The flows that one `greenlight up` answers for, whoever started them: those that talk to its API."""
+"""The flows that a worker or `greenlight up` answers for, and how they end: asked one by one, each its session flat."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
 
+from flows.processes import command_of, descendants_of
 from flows.up_files import PROC, Started, started
 from trading_core.session_supervisor import MODULE as SESSION
+from trading_core.session_supervisor import stop_alone
 
 ENGINE = "prefect.engine"
+FLOW_RUN_ID = b"PREFECT__FLOW_RUN_ID="
+RUNS_WITHIN_S = 300.0  # a session winds down for up to two minutes, then climbs the emergency ladder
 PARENT_FIELD = 1  # of /proc/<pid>/stat, after the name
 
 
@@ -28,12 +34,37 @@ def flows_of(api_url: str, *, except_of: Iterable[Started] = ()) -> list[Started
     return [started("flow", pid) for pid in sorted(found - {one.pid for one in except_of})]
 
 
-def stop_flows(flows: list[Started]) -> None:
-    """Ask the flows to end their sessions flat; does not wait."""
+def flows_below(pid: int) -> list[Started]:
+    """Return the flows that a worker runs."""
+    return [one for one in descendants_of(pid) if ENGINE in one.name]
+
+
+def flow_run_of(flow: Started) -> UUID | None:
+    """Return which of Prefect's runs a worker's flow is; None if it is none, or has ended."""
+    try:
+        environ = (PROC / str(flow.pid) / "environ").read_bytes().split(b"\0")
+        return next((UUID(one.decode().partition("=")[2]) for one in environ if one.startswith(FLOW_RUN_ID)), None)
+    except (OSError, ValueError):
+        return None
+
+
+def stop_runs(api_url: str, event_store_root: Path) -> list[Started]:
+    """Ask the flows that talk to the API, and sessions that nobody supervises, to end flat; does not wait.
+
+    Returns them and what runs below them. Without an address there are no flows to ask.
+    """
+    alone = [started(command_of(pid), pid) for pid in stop_alone(event_store_root)]
+    return [*alone, *(stop_flows(flows_of(api_url)) if api_url else ())]
+
+
+def stop_flows(flows: list[Started]) -> list[Started]:
+    """Ask the flows to end their sessions flat; does not wait. Returns them and what runs below them."""
+    below = [one for flow in flows for one in (flow, *descendants_of(flow.pid))]
     for flow in flows:
         if flow.is_running:
             with suppress(ProcessLookupError):
                 os.kill(flow.pid, signal.SIGTERM)
+    return below
 
 
 def _processes_with(setting: str) -> Iterator[tuple[int, list[str]]]:

@@ -14,7 +14,8 @@ from typing import Any
 
 import requests
 
-from flows.up import descendants_of, free_port
+from flows.processes import descendants_of
+from flows.up import free_port
 from tests.e2e.command import Home, left_behind, wait_for
 from trading_core.heartbeat import Beat, read_beats
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.up import descendants_of
+from flows.processes import descendants_of
 from tests.e2e.command import Home, left_behind, one_line, short_phase2, wait_for
 from tests.e2e.scale_rig import READY_WITHIN_S, Cluster, cluster
 from trading_core.errors import StorageError

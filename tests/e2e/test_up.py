@@ -41,7 +41,8 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     try:
         yield made
     finally:
-        stop(made)
+        if made.process.poll() is None:
+            stop(made)
         assert wait_for(lambda: not left_behind(made.home), 20), f"still running: {left_behind(made.home)}"
 
 
@@ -158,3 +159,16 @@ def _in_process(rig: Rig, *python: str) -> int:
         **rig.home.environ(), "PREFECT_API_URL": rig.api, "PREFECT_API_AUTH_STRING": f"greenlight:{rig.password}",
     }
     return subprocess.run([sys.executable, *python], env=environ, capture_output=True, check=False).returncode
+
+
+def test_stopping_ends_the_run_flat_at_once_and_leaves_nothing(rig: Rig) -> None:
+    asked = {"plan": "phase2", "venue": "local", "speed": 2, "run_id": "stopped"}
+    run = str(rig.start("rollout/phase2", asked).json()["id"])
+    assert rig.waits_for(lambda: rig.beat("stopped") is not None)
+    stop(rig)
+    assert left_behind(rig.home) == []
+    beat = rig.beat("stopped")
+    assert beat is not None
+    # Its flow ended it: it never traded on alone.
+    assert (beat.has_ended, beat.is_flat, beat.orphaned_ns) == (True, True, 0)
+    assert rig.state_in_database(run) == "Stopped"

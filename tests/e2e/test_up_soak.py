@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -22,7 +21,6 @@ from deployments.automations import SILENT_AFTER
 from tasks.window import ALIVE
 from tests.e2e.command import left_behind, wait_for
 from tests.e2e.up_rig import DOWN_WITHIN_S, Rig, flow_process, start_up, stop
-from trading_core.heartbeat import Beat, read_beats
 
 pytestmark = pytest.mark.soak
 
@@ -51,7 +49,7 @@ class Hook(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """Everything up, with a webhook of the test's own; the last test stops it."""
+    """Everything up, with a webhook of the test's own."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}/hook"
@@ -60,8 +58,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         GREENLIGHT_SESSION_GRACE_S="5",
     )
     yield made
-    if made.process.poll() is None:
-        stop(made)
+    stop(made)
     server.shutdown()
     server.server_close()
 
@@ -95,13 +92,13 @@ def test_scheduled_run_that_is_late_is_skipped_with_the_reason(rig: Rig) -> None
 def test_second_run_of_an_account_is_refused_and_the_slot_is_free_after_a_crash(rig: Rig) -> None:
     asked = {**LOCAL, "run_id": "twice"}
     first = str(rig.start("rollout/phase2", asked).json()["id"])
-    assert rig.waits_for(lambda: _beat(rig, "twice") is not None)
+    assert rig.waits_for(lambda: rig.beat("twice") is not None)
     second = rig.run("rollout/phase2", asked)
     assert (second["state"]["name"], second["state"]["type"]) == ("Refused", "CANCELLED")
     assert "rehearsal-twice" in second["state"]["message"]
     os.kill(flow_process(rig), signal.SIGKILL)
     assert rig.ended(first)["state"]["name"] == "Crashed"
-    assert rig.waits_for(lambda: (beat := _beat(rig, "twice")) is not None and beat.has_ended)
+    assert rig.waits_for(lambda: (beat := rig.beat("twice")) is not None and beat.has_ended)
     third = rig.run("rollout/phase2", {**asked, "speed": 10})
     assert third["state"]["name"] in ("GO", "CONDITIONAL", "NoGo"), third["state"]
 
@@ -139,31 +136,20 @@ def test_drill_is_flat_in_time(rig: Rig) -> None:
     assert run["state"]["name"] == "DrillPassed", run["state"]["message"]
 
 
-def test_stopping_ends_the_run_flat_and_leaves_nothing(rig: Rig) -> None:
-    run = str(rig.start("rollout/phase2", {**LOCAL, "run_id": "stopped"}).json()["id"])
-    assert rig.waits_for(lambda: _beat(rig, "stopped") is not None)
-    stop(rig)
-    assert left_behind(rig.home) == []
-    beat = _beat(rig, "stopped")
-    assert beat is not None
-    assert (beat.has_ended, beat.is_flat) == (True, True)
-    assert _state_in_database(rig, run) == "Stopped"
-
-
 def test_a_worker_that_dies_ends_everything_and_the_flow_that_outlived_it_ends_flat(tmp_path: Path) -> None:
     rig = start_up(tmp_path)
     run = str(rig.start("rollout/phase2", {**LOCAL, "run_id": "left"}).json()["id"])
-    assert rig.waits_for(lambda: _beat(rig, "left") is not None)
+    assert rig.waits_for(lambda: rig.beat("left") is not None)
     parts = json.loads((rig.prefect / "up.json").read_text("utf-8"))["children"]
     os.kill(next(part["pid"] for part in parts if part["name"] == "worker"), signal.SIGKILL)
     _, err = rig.process.communicate(timeout=DOWN_WITHIN_S)
     assert (rig.process.returncode, "worker ended with code -9" in err) == (1, True), err
     assert left_behind(rig.home) == []
-    beat = _beat(rig, "left")
+    beat = rig.beat("left")
     assert beat is not None
     # Its flow ended it: it was never alone.
     assert (beat.has_ended, beat.is_flat, beat.orphaned_ns) == (True, True, 0)
-    assert _state_in_database(rig, run) in ("Stopped", "Crashed")
+    assert rig.state_in_database(run) in ("Stopped", "Crashed")
 
 
 def test_down_ends_what_a_killed_up_left_and_nothing_else(tmp_path: Path) -> None:
@@ -179,10 +165,6 @@ def test_down_ends_what_a_killed_up_left_and_nothing_else(tmp_path: Path) -> Non
     assert rig.home.run("down").out == "nothing is up\n"
 
 
-def _beat(rig: Rig, run_id: str) -> Beat | None:
-    return next((beat for beat in read_beats(rig.home.events) if beat.run_id == run_id), None)
-
-
 def _holder(rig: Rig, wait_s: int) -> subprocess.Popen[str]:
     environ = {
         **rig.home.environ(), "PREFECT_API_URL": rig.api, "PREFECT_API_AUTH_STRING": f"greenlight:{rig.password}",
@@ -191,13 +173,3 @@ def _holder(rig: Rig, wait_s: int) -> subprocess.Popen[str]:
         [sys.executable, "-c", HOLD, str(wait_s)], env=environ, text=True, stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )
-
-
-def _state_in_database(rig: Rig, run_id: str) -> str:
-    connection = sqlite3.connect(f"file:{rig.prefect / 'prefect.db'}?mode=ro", uri=True)
-    try:
-        found = connection.execute("select state_name from flow_run where id = ?", (run_id,)).fetchone()
-    finally:
-        connection.close()
-    assert found is not None
-    return str(found[0])

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
 
-from flows.up import descendants_of
+from flows.processes import descendants_of
 from tests.e2e.command import Home, wait_for
+from trading_core.heartbeat import Beat, read_beats
 
 UP_WITHIN_S = 240.0
 ANSWERS_WITHIN_S = 120.0  # on a busy machine, with two flows starting beside it
@@ -94,6 +97,17 @@ class Rig:
     def runs_of(self, flow: str) -> list[dict[str, Any]]:
         """Return the runs of a flow, newest first."""
         return self.found("flow_runs", flows={"name": {"any_": [flow]}}, sort="START_TIME_DESC")
+
+    def beat(self, run_id: str) -> Beat | None:
+        """Return the last beat of a run's session; None before the first."""
+        return next((beat for beat in read_beats(self.home.events) if beat.run_id == run_id), None)
+
+    def state_in_database(self, run_id: str) -> str:
+        """Return the name of a flow run's state, also when the server is gone."""
+        with closing(sqlite3.connect(f"file:{self.prefect / 'prefect.db'}?mode=ro", uri=True)) as connection:
+            found = connection.execute("select state_name from flow_run where id = ?", (run_id,)).fetchone()
+        assert found is not None
+        return str(found[0])
 
     def waits_for(self, condition: Callable[[], bool], within_s: float = UP_WITHIN_S) -> bool:
         """Return whether the condition came to hold while everything was up."""
