@@ -76,8 +76,13 @@ def test_scheduled_run_that_is_late_is_skipped_with_the_reason(rig: Rig) -> None
         "active": True, "schedule": {"interval": 86_400, "anchor_date": anchor.isoformat(), "timezone": "UTC"},
         "parameters": {"request": {"plan": "stage3", "venue": "simulated", "start_within_s": 1}},
     }
-    made = rig.ask("POST", f"deployments/{deployment}/schedules", [schedule])
-    assert made.status_code == 201, made.text
+    os.kill(rig.part("worker"), signal.SIGSTOP)  # on time it would start the run at its very second
+    try:
+        made = rig.ask("POST", f"deployments/{deployment}/schedules", [schedule])
+        assert made.status_code == 201, made.text
+        assert rig.waits_for(lambda: any(run["state"]["name"] == "Late" for run in rig.runs_of("rollout")))
+    finally:
+        os.kill(rig.part("worker"), signal.SIGCONT)
 
     def skipped() -> list[dict[str, Any]]:
         return [run for run in rig.runs_of("rollout") if run["state"]["name"] == "Skipped"]
@@ -140,8 +145,7 @@ def test_a_worker_that_dies_ends_everything_and_the_flow_that_outlived_it_ends_f
     rig = start_up(tmp_path)
     run = str(rig.start("rollout/phase2", {**LOCAL, "run_id": "left"}).json()["id"])
     assert rig.waits_for(lambda: rig.beat("left") is not None)
-    parts = json.loads((rig.prefect / "up.json").read_text("utf-8"))["children"]
-    os.kill(next(part["pid"] for part in parts if part["name"] == "worker"), signal.SIGKILL)
+    os.kill(rig.part("worker"), signal.SIGKILL)
     _, err = rig.process.communicate(timeout=DOWN_WITHIN_S)
     assert (rig.process.returncode, "worker ended with code -9" in err) == (1, True), err
     assert left_behind(rig.home) == []

@@ -98,6 +98,11 @@ class Rig:
         """Return the runs of a flow, newest first."""
         return self.found("flow_runs", flows={"name": {"any_": [flow]}}, sort="START_TIME_DESC")
 
+    def part(self, name: str) -> int:
+        """Return the process of a part."""
+        parts = json.loads((self.prefect / "up.json").read_text("utf-8"))["children"]
+        return next(int(part["pid"]) for part in parts if part["name"] == name)
+
     def beat(self, run_id: str) -> Beat | None:
         """Return the last beat of a run's session; None before the first."""
         return next((beat for beat in read_beats(self.home.events) if beat.run_id == run_id), None)
@@ -135,9 +140,7 @@ def stop(rig: Rig) -> str:
 
 def flow_process(rig: Rig) -> int:
     """Return the process of the flow run that goes on; the oldest, for a refused one may still be ending."""
-    parts = json.loads((rig.prefect / "up.json").read_text("utf-8"))["children"]
-    worker = next(int(part["pid"]) for part in parts if part["name"] == "worker")
-    engines = [below.pid for below in descendants_of(worker) if "prefect.engine" in below.name]
+    engines = [below.pid for below in descendants_of(rig.part("worker")) if "prefect.engine" in below.name]
     assert engines
     return engines[0]
 
