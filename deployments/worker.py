@@ -29,8 +29,7 @@ from prefect.workers.process import ProcessWorker
 
 from deployments.takeover import last_beat_ns, living_worker, take_over
 from flows.answers import STOPPED
-from flows.processes import wait_for_end
-from flows.up_flows import RUNS_WITHIN_S, flow_run_of, flows_below, stop_flows
+from flows.up_flows import RUNS_WITHIN_S, await_runs, flow_run_of, flows_below, stop_flows
 from tasks.window import API_AWAY
 from trading_core.clock import NS, SystemClock
 from trading_core.errors import ConfigurationError
@@ -104,7 +103,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
     for run in runs:
         with suppress(*API_AWAY), get_client(httpx_settings={"timeout": TELL_WITHIN_S}, sync_client=True) as client:
             client.set_flow_run_state(run, ENDED_WITH_WORKER, force=True)  # before the flow is through: it tells it why
-    left = wait_for_end(asked, RUNS_WITHIN_S)
+    left = await_runs(asked)
     for one in left:
         _say_at_once(f"{one.name} (process {one.pid}) still runs after {RUNS_WITHIN_S:g} s: look at the venue")
     os._exit(1 if left else 0)

@@ -16,7 +16,7 @@ from flows.doctor import Health, examine
 from flows.processes import wait_for_end
 from flows.up import OTHERS_WITHIN_S, Supervisor, UpOptions
 from flows.up_files import Started, forget_up, read_up
-from flows.up_flows import RUNS_WITHIN_S, stop_runs
+from flows.up_flows import RUNS_WITHIN_S, await_runs, stop_runs
 from trading_core.settings import load_settings
 
 UNHEALTHY = 4
@@ -52,7 +52,7 @@ def down() -> None:
     for child in found.children:
         if child.name == "worker":
             _kill(child)
-    left = wait_for_end(stop_runs(found.api_url, load_settings(os.environ).event_store_root), RUNS_WITHIN_S)
+    left = await_runs(stop_runs(found.api_url, load_settings(os.environ).event_store_root))
     for one in left:
         typer.echo(f"{one.name} (process {one.pid}) still runs: look at the venue")
     for child in reversed(found.children):

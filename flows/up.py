@@ -16,9 +16,8 @@ from types import FrameType
 import requests
 
 from flows.answers import STOPPED
-from flows.processes import wait_for_end
 from flows.up_files import Up, auth_string, forget_up, running_up, started, write_up
-from flows.up_flows import RUNS_WITHIN_S, stop_runs
+from flows.up_flows import RUNS_WITHIN_S, await_runs, stop_runs
 from flows.up_runs import settle_runs
 from trading_core.clock import NS, SystemClock, pause
 from trading_core.errors import ConfigurationError, GreenlightError
@@ -214,7 +213,7 @@ class Supervisor:
             settle_runs(*self._server, POOL, ENDED_WITH_UP, None)  # before the flows are through: it tells them why
         if asked:
             self.say("waiting for the runs to end reduce-only and flat")
-        for one in wait_for_end(asked, RUNS_WITHIN_S):
+        for one in await_runs(asked):
             self.say(f"{one.name} (process {one.pid}) still runs after {RUNS_WITHIN_S:g} s: look at the venue")
 
 

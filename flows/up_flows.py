@@ -9,8 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
-from flows.processes import command_of, descendants_of
+from flows.processes import LOOK_EVERY_S, command_of, descendants_of
 from flows.up_files import PROC, Started, started
+from trading_core.clock import NS, SystemClock, pause
 from trading_core.session_supervisor import MODULE as SESSION
 from trading_core.session_supervisor import stop_alone
 
@@ -60,11 +61,30 @@ def stop_runs(api_url: str, event_store_root: Path) -> list[Started]:
 def stop_flows(flows: list[Started]) -> list[Started]:
     """Ask the flows to end their sessions flat; does not wait. Returns them and what runs below them."""
     below = [one for flow in flows for one in (flow, *descendants_of(flow.pid))]
-    for flow in flows:
-        if flow.is_running:
-            with suppress(ProcessLookupError):
-                os.kill(flow.pid, signal.SIGTERM)
+    _terminate(flows)
     return below
+
+
+def await_runs(asked: list[Started], within_s: float = RUNS_WITHIN_S) -> list[Started]:
+    """Wait for the end of flows that were asked, and of what runs below them; return what has not ended in time.
+
+    A session that its flow has left behind is asked, too: it would trade on alone.
+    """
+    clock = SystemClock()
+    deadline_ns = clock.stopwatch_ns() + int(within_s * NS)
+    while (left := [one for one in asked if one.is_running]) and clock.stopwatch_ns() < deadline_ns:
+        words = {one.pid: _words(one.pid) for one in left}
+        if not any(_is_flow(of_one) for of_one in words.values()):
+            _terminate([one for one in left if SESSION in words[one.pid]])
+        pause(LOOK_EVERY_S)
+    return left
+
+
+def _terminate(processes: list[Started]) -> None:
+    for one in processes:
+        if one.is_running:
+            with suppress(ProcessLookupError):
+                os.kill(one.pid, signal.SIGTERM)
 
 
 def _processes_with(setting: str) -> Iterator[tuple[int, list[str]]]:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from flows.up_files import started
-from flows.up_flows import flows_of, stop_flows
+from flows.up_flows import await_runs, flows_of, stop_flows
 
 URL, OTHER = "http://127.0.0.1:1/api", "http://127.0.0.1:2/api"
 WAIT = "import sys; print(1, flush=True); sys.stdin.read()"
@@ -70,3 +70,10 @@ def test_only_the_flow_is_told_to_end(running: ExitStack) -> None:
 
 def test_a_process_that_had_ended_when_it_was_named_is_not_waited_for() -> None:
     assert not started("never there", 2**22 + 1).is_running
+
+
+def test_a_session_that_its_flow_leaves_behind_is_asked_to_end_as_well(running: ExitStack) -> None:
+    running.enter_context(process("", PERSON, "flows.cli", URL, WAIT))
+    asked = stop_flows(flows_of(URL))  # this flow dies of it and says nothing to its session
+    assert len(asked) == 2
+    assert await_runs(asked, 20) == []
