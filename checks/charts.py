@@ -24,7 +24,7 @@ from checks.charts_scale import (
 )
 
 WIDTH, HEIGHT = 480, 220
-LEFT, RIGHT, TOP, BOTTOM = 66, 16, 14, 28
+LEFT, RIGHT, TOP, BOTTOM = 74, 16, 14, 28
 SERIES_MAX = 8  # colours and marks to tell apart; a caller with more must choose
 HOVER_COLUMNS = 48
 MARKS_PER_SERIES = 5
