@@ -38,6 +38,6 @@ def _uri(svg: str, css: str) -> str:
     alone = (
         # Its own width is that of a phone, the page's is not.
         f'{head} xmlns="http://www.w3.org/2000/svg"><style>svg {{ background: var(--card); }}{css}'
-        f".chart, .chart .name {{ font-size: 11px; }}</style>{rest}"
+        f".chart {{ font-size: 11px; }}</style>{rest}"
     )
     return "data:image/svg+xml;base64," + base64.b64encode(alone.encode()).decode()
