@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
@@ -21,8 +21,8 @@ RUNS_WITHIN_S = 300.0  # a session winds down for up to two minutes, then climbs
 PARENT_FIELD = 1  # of /proc/<pid>/stat, after the name
 
 
-def flows_of(api_url: str, *, except_of: Iterable[Started] = ()) -> list[Started]:
-    """Return the other flows of this machine that talk to the API: a worker's, its worker alive or not, and a person's.
+def flows_of(api_url: str) -> list[Started]:
+    """Return the flows of this machine that talk to the API: a worker's, its worker alive or not, and a person's.
 
     A person's is known by its session, which has the address from it.
     """
@@ -32,7 +32,7 @@ def flows_of(api_url: str, *, except_of: Iterable[Started] = ()) -> list[Started
             found.add(pid)
         elif SESSION in words and _is_flow(_words(parent := _parent(pid))):
             found.add(parent)
-    return [started("flow", pid) for pid in sorted(found - {one.pid for one in except_of})]
+    return [started("flow", pid) for pid in sorted(found)]
 
 
 def flows_below(pid: int) -> list[Started]:
